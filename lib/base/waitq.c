@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The table of wait buckets: process-wide, never freed. */
+#include "base/waitq.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <stddef.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/compiler.h"
+#include "base/lock.h"
+
+#define BUCKETS 256u
+
+struct bucket {
+	DAXL_CACHE_ALIGNED uint32_t count; /* entries; changed under mutex, read without */
+	struct daxl_mutex mutex;           /* rank BUCKET */
+	struct daxl_waiter_entry *head;    /* guarded by mutex */
+};
+
+static struct bucket table[BUCKETS];
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void init_table(void)
+{
+	for (unsigned i = 0; i < BUCKETS; i++)
+		daxl_mutex_init(&table[i].mutex, DAXL_RANK_BUCKET);
+}
+
+static struct bucket *bucket_of(uint64_t key)
+{
+	return &table[(key * UINT64_C(0x9e3779b97f4a7c15)) >> 56];
+}
+
+void daxl_waiter_init(struct daxl_waiter *waiter, void (*notify)(struct daxl_waiter *waiter))
+{
+	pthread_once(&once, init_table);
+	waiter->signaled = 0;
+	waiter->nkeys = 0;
+	waiter->notify = notify;
+}
+
+void daxl_waiter_add(struct daxl_waiter *waiter, uint64_t key)
+{
+	if (key == 0)
+		return;
+	assert(waiter->nkeys < DAXL_WAITER_KEYS);
+	struct daxl_waiter_entry *entry = &waiter->entry[waiter->nkeys++];
+	struct bucket *b = bucket_of(key);
+
+	entry->waiter = waiter;
+	entry->key = key;
+	daxl_mutex_lock(&b->mutex);
+	entry->next = b->head;
+	entry->prev = &b->head;
+	if (b->head)
+		b->head->prev = &entry->next;
+	b->head = entry;
+	/* Pairs with the fence in daxl_wake_key: a waker that misses the count has changed its state before our next look. */
+	__atomic_fetch_add(&b->count, 1, __ATOMIC_SEQ_CST);
+	daxl_mutex_unlock(&b->mutex);
+}
+
+void daxl_waiter_remove(struct daxl_waiter *waiter)
+{
+	for (unsigned i = 0; i < waiter->nkeys; i++) {
+		struct daxl_waiter_entry *entry = &waiter->entry[i];
+		struct bucket *b = bucket_of(entry->key);
+
+		daxl_mutex_lock(&b->mutex);
+		*entry->prev = entry->next;
+		if (entry->next)
+			entry->next->prev = entry->prev;
+		__atomic_fetch_sub(&b->count, 1, __ATOMIC_SEQ_CST);
+		daxl_mutex_unlock(&b->mutex);
+	}
+	waiter->nkeys = 0;
+}
+
+void daxl_waiter_arm(struct daxl_waiter *waiter)
+{
+	__atomic_store_n(&waiter->signaled, 0, __ATOMIC_SEQ_CST);
+}
+
+int daxl_waiter_sleep(struct daxl_waiter *waiter, uint64_t deadline_ns)
+{
+	struct timespec ts = { .tv_sec = (time_t)(deadline_ns / 1000000000u), .tv_nsec = (long)(deadline_ns % 1000000000u) };
+
+	daxl_assert_no_locks();
+	while (__atomic_load_n(&waiter->signaled, __ATOMIC_SEQ_CST) == 0) {
+		long rc = syscall(SYS_futex, &waiter->signaled, FUTEX_WAIT_BITSET_PRIVATE, 0,
+		                  deadline_ns == UINT64_MAX ? NULL : &ts, NULL, FUTEX_BITSET_MATCH_ANY);
+
+		if (rc != 0 && errno == ETIMEDOUT)
+			return __atomic_load_n(&waiter->signaled, __ATOMIC_SEQ_CST) ? 0 : -ETIMEDOUT;
+	}
+	return 0;
+}
+
+void daxl_wake_key(uint64_t key)
+{
+	struct bucket *b = bucket_of(key);
+
+	/* Pairs with the increment in daxl_waiter_add. */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&b->count, __ATOMIC_SEQ_CST) == 0)
+		return;
+	daxl_mutex_lock(&b->mutex);
+	for (struct daxl_waiter_entry *e = b->head; e; e = e->next) {
+		if (e->key != key)
+			continue;
+		if (e->waiter->notify) {
+			e->waiter->notify(e->waiter);
+		} else if (__atomic_exchange_n(&e->waiter->signaled, 1, __ATOMIC_SEQ_CST) == 0) {
+			syscall(SYS_futex, &e->waiter->signaled, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+		}
+	}
+	daxl_mutex_unlock(&b->mutex);
+}
+
+uint64_t daxl_key_new(void)
+{
+	static uint64_t next;
+
+	return __atomic_add_fetch(&next, 1, __ATOMIC_RELAXED);
+}
