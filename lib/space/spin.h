@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A lock of one word for sections of a few stores, beneath which nothing else is locked, called or waited for. Inside
+ * lib/space only, where a mutex would cost more than what it protects. Zero is free.
+ */
+#ifndef DAXL_SPACE_SPIN_H
+#define DAXL_SPACE_SPIN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+
+/* Returns when the lock was seen free: the slow half of daxl_spin_lock. */
+void daxl_spin_wait(const uint32_t *lock);
+
+static inline bool daxl_spin_trylock(uint32_t *lock)
+{
+	return __atomic_exchange_n(lock, 1, __ATOMIC_ACQUIRE) == 0;
+}
+
+static inline void daxl_spin_lock(uint32_t *lock)
+{
+	while (daxl_unlikely(!daxl_spin_trylock(lock)))
+		daxl_spin_wait(lock);
+}
+
+static inline void daxl_spin_unlock(uint32_t *lock)
+{
+	__atomic_store_n(lock, 0, __ATOMIC_RELEASE);
+}
+
+#endif
