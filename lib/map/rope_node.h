@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The node of a rope, for lib/map itself and for whoever stores and loads nodes.
+ *
+ * A node is a 64-byte header and one array of words, allocated for cap entries: first end[cap], then val[cap].
+ * end[i] is the end of entry i counted from the node's own start, so ends ascend strictly and end[count - 1] is the
+ * node's length. In a leaf val[i] is a block number with flag bits (the very word that the medium holds), in an
+ * inner node the child's address; a child's length is end[i] - end[i - 1]. Words of end[] past count hold
+ * DAXL_FBLK_INF, so that a search may look at whole cache lines: cap is 4 or a multiple of 8, and the slab aligns
+ * nodes to a line.
+ *
+ * Shape: a node other than the root has DAXL_NODE_MIN to DAXL_NODE_MAX entries, an inner root two or more, a leaf root
+ * one or more. MIN is a little below half of MAX, so that a node which was just split is not merged by the next edit.
+ * All leaves are at depth 0. blocks and runs count what is below the node and are always exact.
+ *
+ * Two states. *Fresh*: owner names the edit that made it; only that edit (or one it exchanged ranges with) can reach
+ * it, under the file's mutex, and may change it in place. *Published*: owner is NULL; nothing changes any more but
+ * page[], which belongs to the checkpointer, and next, which belongs to the writer that retires the node (the file's
+ * mutex). A fresh node's parent is always fresh.
+ */
+#ifndef DAXL_MAP_ROPE_NODE_H
+#define DAXL_MAP_ROPE_NODE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+#include "base/units.h"
+#include "map/rope.h"
+#include "map/slab.h"
+
+/* Entries of a node. Up to 160 is possible: 64 bytes and 24 an inner entry must fit a page of the medium. Tests build
+ * with 8 for deep trees. */
+#ifndef DAXL_NODE_MAX
+#define DAXL_NODE_MAX 64u
+#endif
+#define DAXL_NODE_MIN (DAXL_NODE_MAX * 3 / 8)
+/* Two neighbours become one only up to this many, so that the next insertion does not split it again. */
+#define DAXL_NODE_FULL (DAXL_NODE_MAX * 7 / 8)
+_Static_assert(64 + 24 * DAXL_NODE_MAX <= DAXL_PAGE_SIZE, "an inner node fits a page of the medium");
+_Static_assert(DAXL_NODE_MAX % 8 == 0 && DAXL_NODE_FULL + 1 >= 2 * DAXL_NODE_MIN, "sizes that split and merge");
+
+/* A leaf's val: the same bits as struct daxl_md_run. A hole is DAXL_VAL_HOLE and nothing else. */
+#define DAXL_VAL_HOLE (UINT64_C(1) << 63)
+#define DAXL_VAL_UNWRITTEN (UINT64_C(1) << 62)
+#define DAXL_VAL_BLOCK_MASK ((UINT64_C(1) << 48) - 1)
+
+struct daxl_node {
+	daxl_page_t page[2];      /* media page and its copy as last checkpointed; 0: none. The checkpointer's */
+	struct daxl_node *next;   /* fresh: the edit's list; published: the list it is retired to */
+	struct daxl_node **pprev; /* fresh only */
+	struct daxl_edit *owner;  /* fresh: the edit; published: NULL */
+	uint64_t blocks;          /* mapped blocks below */
+	uint64_t runs;            /* runs below, holes included */
+	uint16_t count;           /* entries; 1 to DAXL_NODE_MAX */
+	uint16_t cap;             /* entries there is room for */
+	uint8_t depth;            /* 0: leaf */
+	uint8_t zero[3];
+	uint64_t word[];          /* end[cap], val[cap] */
+};
+_Static_assert(sizeof(struct daxl_node) == 64, "entries start on a cache line");
+_Static_assert(sizeof(uintptr_t) == sizeof(uint64_t), "a child's address fits a word");
+
+static inline unsigned daxl_node_cap(unsigned count)
+{
+	return count <= 4 ? 4 : (count + 7) & ~7u;
+}
+
+static inline size_t daxl_node_size(unsigned cap)
+{
+	return sizeof(struct daxl_node) + (size_t)cap * 2 * sizeof(uint64_t);
+}
+
+static inline uint64_t *daxl_node_ends(struct daxl_node *node)
+{
+	return node->word;
+}
+
+static inline uint64_t *daxl_node_vals(struct daxl_node *node)
+{
+	return node->word + node->cap;
+}
+
+static inline uint64_t daxl_node_end(const struct daxl_node *node, unsigned i)
+{
+	return node->word[i];
+}
+
+/* Where entry i starts. */
+static inline uint64_t daxl_node_start(const struct daxl_node *node, unsigned i)
+{
+	return i != 0 ? node->word[i - 1] : 0;
+}
+
+static inline uint64_t daxl_node_val(const struct daxl_node *node, unsigned i)
+{
+	return node->word[node->cap + i];
+}
+
+static inline struct daxl_node *daxl_node_child(const struct daxl_node *node, unsigned i)
+{
+	return (struct daxl_node *)(uintptr_t)node->word[node->cap + i];
+}
+
+static inline uint64_t daxl_node_len(const struct daxl_node *node)
+{
+	return node->word[node->count - 1];
+}
+
+/*
+ * The entry that holds offset at, which must lie inside the node. First whole lines are skipped by their last word, all
+ * of them independent loads; then one line is counted. No branch depends on the keys.
+ */
+static inline unsigned daxl_node_search(const struct daxl_node *node, uint64_t at)
+{
+	const uint64_t *end = node->word;
+	unsigned cap = node->cap;
+	if (cap == 4)
+		return (unsigned)(end[0] <= at) + (unsigned)(end[1] <= at) + (unsigned)(end[2] <= at);
+	unsigned line = 0;
+	for (unsigned i = 7; i < cap; i += 8)
+		line += (unsigned)(end[i] <= at);
+	end += (size_t)line * 8;
+	unsigned n = 0;
+	for (unsigned i = 0; i < 7; i++)
+		n += (unsigned)(end[i] <= at);
+	return line * 8 + n;
+}
+
+/* A run's word. */
+static inline uint64_t daxl_val_of(const struct daxl_run *run)
+{
+	if (run->flags & DAXL_RUN_HOLE)
+		return DAXL_VAL_HOLE;
+	assert((run->blk & ~DAXL_VAL_BLOCK_MASK) == 0);
+	return run->blk | (run->flags & DAXL_RUN_UNWRITTEN ? DAXL_VAL_UNWRITTEN : 0);
+}
+
+static inline bool daxl_val_is_hole(uint64_t val)
+{
+	return (val & DAXL_VAL_HOLE) != 0;
+}
+
+static inline daxl_blk_t daxl_val_blk(uint64_t val)
+{
+	return val & DAXL_VAL_BLOCK_MASK;
+}
+
+/* The word of what lies skip blocks further on in the same run. */
+static inline uint64_t daxl_val_advance(uint64_t val, daxl_nblk_t skip)
+{
+	return daxl_val_is_hole(val) ? val : val + skip;
+}
+
+/* Whether a run of len blocks with word val and one with word next right behind it are one run. */
+static inline bool daxl_val_continues(uint64_t val, daxl_nblk_t len, uint64_t next)
+{
+	return daxl_val_advance(val, len) == next;
+}
+
+static inline void daxl_val_run(uint64_t val, daxl_nblk_t len, struct daxl_run *out)
+{
+	out->len = len;
+	out->blk = daxl_val_blk(val);
+	out->flags = (daxl_val_is_hole(val) ? DAXL_RUN_HOLE : 0) | (val & DAXL_VAL_UNWRITTEN ? DAXL_RUN_UNWRITTEN : 0);
+}
+
+/*
+ * For loading: a published node with room for count entries and nothing in them; the caller fills end[] and val[], then
+ * seals it. NULL: no memory.
+ */
+struct daxl_node *daxl_node_new(struct daxl_slab *slab, unsigned depth, unsigned count);
+/* Pads end[] and computes blocks and runs from the entries (an inner node's children are sealed already). */
+void daxl_node_seal(struct daxl_node *node);
+/* Frees the node alone. */
+void daxl_node_free(struct daxl_slab *slab, struct daxl_node *node);
+/* Frees the node and all below it: a load that fails half way. */
+void daxl_node_free_tree(struct daxl_slab *slab, struct daxl_node *root);
+
+#endif

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Memory for nodes: magazines over a depot.
+ *
+ * Each size class (steps of 64 bytes) has free lists in SHARDS shards; a thread always uses the shard it drew at its
+ * first call, so threads rarely meet there. A shard that runs dry takes a batch of BATCH objects from the depot, one
+ * that holds 2 * BATCH gives a batch back; so what the RCU worker frees comes back to the writers, and a shard never
+ * hoards. The depot carves objects from chunks, which are returned only with the slab: one class's memory is not
+ * given to another. A free object's first words link it.
+ *
+ * Shard locks and the depot's lock have the same rank and are never held together.
+ */
+#include "map/slab.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "base/compiler.h"
+#include "base/error.h"
+#include "base/hook.h"
+#include "base/lock.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#define DAXL_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define DAXL_ASAN 1
+#endif
+#endif
+#ifdef DAXL_ASAN
+#include <sanitizer/asan_interface.h>
+#define poison(ptr, size) \
+	ASAN_POISON_MEMORY_REGION((char *)(ptr) + sizeof(struct object), (size) - sizeof(struct object))
+#define unpoison(ptr, size) ASAN_UNPOISON_MEMORY_REGION(ptr, size)
+#else
+#define poison(ptr, size) ((void)0)
+#define unpoison(ptr, size) ((void)0)
+#endif
+
+#define STEP 64u
+#define CLASSES 64u /* up to 4 KiB */
+#define SHARDS 8u
+#define BATCH 16u
+#define CHUNK ((size_t)256 << 10)
+
+struct object {
+	struct object *next;  /* in its list */
+	struct object *batch; /* the depot: the next batch's first object */
+};
+
+struct magazine {
+	struct object *first;
+	unsigned count;
+};
+
+struct shard {
+	struct daxl_mutex lock;
+	struct magazine mag[CLASSES]; /* lock */
+	_Atomic int64_t bytes;        /* allocated less freed through this shard; written under lock */
+} DAXL_CACHE_ALIGNED;
+
+struct chunk {
+	struct chunk *next;
+	void *memory; /* as allocated; the chunk itself is aligned */
+	char pad[48];
+};
+_Static_assert(sizeof(struct chunk) == STEP, "objects are aligned to a cache line");
+
+struct daxl_slab {
+	struct shard shard[SHARDS];
+	struct daxl_mutex depot_lock;
+	struct object *depot[CLASSES]; /* depot_lock: batches of BATCH objects */
+	struct chunk *chunks;          /* depot_lock: all, the one in use first */
+	size_t used;                   /* depot_lock: bytes of the first chunk */
+	void *memory;                  /* as allocated; the slab itself is aligned */
+};
+
+/* Cache-aligned memory; *ret_memory is what to free. */
+static void *alloc_aligned(size_t size, void **ret_memory)
+{
+	char *memory = daxl_alloc(size + DAXL_CACHE_LINE);
+	if (!memory)
+		return NULL;
+	*ret_memory = memory;
+	return memory + (DAXL_CACHE_LINE - (uintptr_t)memory % DAXL_CACHE_LINE) % DAXL_CACHE_LINE;
+}
+
+/* An empty slab. */
+int daxl_slab_create(struct daxl_slab **ret_slab)
+{
+	void *memory;
+	struct daxl_slab *slab = alloc_aligned(sizeof(*slab), &memory);
+	if (!slab)
+		return daxl_fail(ENOMEM, "slab: no memory for %zu bytes", sizeof(*slab));
+	memset(slab, 0, sizeof(*slab));
+	slab->memory = memory;
+	daxl_mutex_init(&slab->depot_lock, DAXL_RANK_SLAB);
+	for (unsigned i = 0; i < SHARDS; i++)
+		daxl_mutex_init(&slab->shard[i].lock, DAXL_RANK_SLAB);
+	*ret_slab = slab;
+	return 0;
+}
+
+/* Returns all memory; nobody uses the slab any more. */
+void daxl_slab_destroy(struct daxl_slab *slab)
+{
+	if (!slab)
+		return;
+	assert(daxl_slab_bytes(slab) == 0);
+	for (struct chunk *chunk = slab->chunks, *next; chunk; chunk = next) {
+		next = chunk->next;
+		unpoison(chunk, CHUNK);
+		daxl_free(chunk->memory);
+	}
+	for (unsigned i = 0; i < SHARDS; i++)
+		daxl_mutex_destroy(&slab->shard[i].lock);
+	daxl_mutex_destroy(&slab->depot_lock);
+	daxl_free(slab->memory);
+}
+
+/* The calling thread's shard. */
+static struct shard *own_shard(struct daxl_slab *slab)
+{
+	static atomic_uint threads;
+	static _Thread_local unsigned own = SHARDS;
+	if (daxl_unlikely(own == SHARDS))
+		own = atomic_fetch_add_explicit(&threads, 1, memory_order_relaxed) % SHARDS;
+	return &slab->shard[own];
+}
+
+/* Written under the shard's lock, read by anybody. */
+static void add_bytes(struct shard *shard, int64_t bytes)
+{
+	int64_t now = atomic_load_explicit(&shard->bytes, memory_order_relaxed);
+	atomic_store_explicit(&shard->bytes, now + bytes, memory_order_relaxed);
+}
+
+/* A list of objects of one size from the depot or a chunk; holds no lock on entry. NULL: no memory. */
+static struct object *depot_take(struct daxl_slab *slab, unsigned class, unsigned *ret_count)
+{
+	size_t size = (class + 1) * (size_t)STEP;
+	daxl_mutex_lock(&slab->depot_lock);
+	struct object *list = slab->depot[class];
+	*ret_count = BATCH;
+	if (list) {
+		slab->depot[class] = list->batch;
+		daxl_mutex_unlock(&slab->depot_lock);
+		return list;
+	}
+	if (!slab->chunks || CHUNK - slab->used < size) {
+		void *memory;
+		struct chunk *chunk = alloc_aligned(CHUNK, &memory);
+		if (!chunk) {
+			daxl_mutex_unlock(&slab->depot_lock);
+			return NULL;
+		}
+		chunk->next = slab->chunks;
+		chunk->memory = memory;
+		slab->chunks = chunk;
+		slab->used = sizeof(*chunk);
+	}
+	size_t fit = (CHUNK - slab->used) / size;
+	unsigned count = fit < BATCH / 2 ? (unsigned)fit : BATCH / 2;
+	for (unsigned i = 0; i < count; i++) {
+		struct object *object = (struct object *)(void *)((char *)slab->chunks + slab->used);
+		slab->used += size;
+		object->next = list;
+		list = object;
+		poison(object, size);
+	}
+	daxl_mutex_unlock(&slab->depot_lock);
+	*ret_count = count;
+	return list;
+}
+
+/* Gives a batch back; holds no lock on entry. */
+static void depot_give(struct daxl_slab *slab, unsigned class, struct object *list)
+{
+	daxl_mutex_lock(&slab->depot_lock);
+	list->batch = slab->depot[class];
+	slab->depot[class] = list;
+	daxl_mutex_unlock(&slab->depot_lock);
+}
+
+/* Memory of at least size bytes, aligned to a cache line, contents undefined; any thread. */
+void *daxl_slab_alloc(struct daxl_slab *slab, size_t size)
+{
+	assert(size >= 1 && size <= CLASSES * STEP);
+	if (DAXL_FAULT("slab-alloc"))
+		return NULL;
+	unsigned class = (unsigned)((size - 1) / STEP);
+	struct shard *shard = own_shard(slab);
+	struct magazine *mag = &shard->mag[class];
+	daxl_mutex_lock(&shard->lock);
+	struct object *object = mag->first;
+	if (daxl_unlikely(!object)) {
+		unsigned count;
+		daxl_mutex_unlock(&shard->lock);
+		struct object *list = depot_take(slab, class, &count);
+		if (!list)
+			return NULL;
+		daxl_mutex_lock(&shard->lock);
+		/* Others may have freed into this shard meanwhile: what was taken goes before that. */
+		struct object *last = list;
+		while (last->next)
+			last = last->next;
+		last->next = mag->first;
+		mag->count += count;
+		object = list;
+	}
+	mag->first = object->next;
+	mag->count--;
+	add_bytes(shard, (int64_t)((class + 1) * STEP));
+	struct object *following = mag->first;
+	daxl_mutex_unlock(&shard->lock);
+	__builtin_prefetch(following, 1);
+	unpoison(object, (class + 1) * (size_t)STEP);
+	return object;
+}
+
+/* Takes back what daxl_slab_alloc gave for the same size; any thread. */
+void daxl_slab_free(struct daxl_slab *slab, void *ptr, size_t size)
+{
+	unsigned class = (unsigned)((size - 1) / STEP);
+	struct shard *shard = own_shard(slab);
+	struct magazine *mag = &shard->mag[class];
+	struct object *object = ptr, *batch = NULL;
+	poison(object, (class + 1) * (size_t)STEP);
+	daxl_mutex_lock(&shard->lock);
+	object->next = mag->first;
+	mag->first = object;
+	mag->count++;
+	add_bytes(shard, -(int64_t)((class + 1) * STEP));
+	if (daxl_unlikely(mag->count >= 2 * BATCH)) {
+		batch = mag->first;
+		struct object *last = batch;
+		for (unsigned i = 1; i < BATCH; i++)
+			last = last->next;
+		mag->first = last->next;
+		mag->count -= BATCH;
+		last->next = NULL;
+	}
+	daxl_mutex_unlock(&shard->lock);
+	if (batch)
+		depot_give(slab, class, batch);
+}
+
+/* Bytes in use by live objects, rounded to their classes; exact when nobody allocates. */
+uint64_t daxl_slab_bytes(const struct daxl_slab *slab)
+{
+	int64_t bytes = 0;
+	for (unsigned i = 0; i < SHARDS; i++)
+		bytes += atomic_load_explicit(&slab->shard[i].bytes, memory_order_relaxed);
+	return bytes > 0 ? (uint64_t)bytes : 0;
+}
