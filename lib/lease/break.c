@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A break's own course: set up, recall and wait, decide at the deadline. Its place in the queues is in queue.c, whom it concerns in recall.c. */
+#include "lease/break.h"
+
+#include <errno.h>
+
+#include "lease/impl.h"
+
+int daxl_break_init(struct daxl_break *brk, struct daxl_domain *domain, const struct daxl_wait *wait,
+                    const struct daxl_wait *def, uint32_t reason, bool limbo_ok)
+{
+	static const struct daxl_wait all_defaults = DAXL_WAIT_INIT;
+	const struct daxl_wait *w = wait ? wait : def ? def : &all_defaults;
+
+	if (w->on_timeout == DAXL_ON_TIMEOUT_LIMBO && !limbo_ok && w == wait)
+		return daxl_fail(EINVAL, "DAXL_ON_TIMEOUT_LIMBO is for operations that take blocks out of a file");
+	*brk = (struct daxl_break){
+		.domain = domain,
+		.owner = w->owner,
+		.reason = reason,
+		.on_timeout = w->on_timeout == DAXL_ON_TIMEOUT_LIMBO && !limbo_ok ? DAXL_ON_TIMEOUT_FAIL : w->on_timeout,
+		.nowait_err = EAGAIN,
+		.hold_err = EDEADLK,
+		.nowait = w->timeout_ms == 0,
+		.timeout_ms = w->timeout_ms == -1 ? domain->break_ms : (uint64_t)w->timeout_ms,
+		.cancel = w->cancel,
+	};
+	uint64_t now = daxl_now_ns();
+
+	brk->deadline_ns = brk->timeout_ms > (UINT64_MAX - now) / 1000000u ? UINT64_MAX : now + brk->timeout_ms * 1000000u;
+	return 0;
+}
+
+void daxl_break_add(struct daxl_break *brk, struct daxl_range_lock *rl, daxl_fblk_t start, daxl_fblk_t end)
+{
+	struct daxl_break_part *part = &brk->part[brk->nparts];
+
+	assert(brk->nparts < 2 && !brk->entered);
+	if (brk->held) /* the held break has its own part; remembered to be checked by recall */
+		return;
+	*part = (struct daxl_break_part){ .rl = rl, .brk = brk, .start = start, .end = end };
+	brk->nparts++;
+}
+
+int daxl_break_may_go_on(struct daxl_break *brk)
+{
+	if (brk->cancel && daxl_cancel_fired(brk->cancel))
+		return daxl_fail(ECANCELED, "the wait was cancelled");
+	if (brk->owner_rec && __atomic_load_n(&brk->owner_rec->recalled, __ATOMIC_SEQ_CST))
+		return daxl_fail(brk->hold_err, "the call's owner has a recalled lease which it has not returned");
+	return 0;
+}
+
+int daxl_break_listen_owner(struct daxl_break *brk)
+{
+	if (brk->owner == 0 || brk->owner_rec)
+		return 0;
+	brk->owner_rec = daxl_owner_get(brk->domain, brk->owner);
+	return brk->owner_rec ? 0 : daxl_fail(ENOMEM, "no memory to wait as an owner");
+}
+
+void daxl_break_listen(struct daxl_break *brk)
+{
+	daxl_waiter_init(&brk->waiter, NULL);
+	for (unsigned i = 0; i < brk->nparts; i++)
+		daxl_waiter_add(&brk->waiter, daxl_break_part_of(brk, i)->rl->key);
+	if (brk->owner_rec)
+		daxl_waiter_add(&brk->waiter, brk->owner_rec->key);
+	if (brk->cancel)
+		daxl_waiter_add(&brk->waiter, daxl_cancel_key(brk->cancel));
+	brk->listening = true;
+}
+
+void daxl_break_unlisten(struct daxl_break *brk)
+{
+	daxl_waiter_remove(&brk->waiter);
+	brk->listening = false;
+	daxl_owner_put(brk->domain, brk->owner_rec);
+	brk->owner_rec = NULL;
+}
+
+/* Whether the clauses lie in what is closed; only a held break can be too narrow here. */
+static int check_held(struct daxl_break *brk, const struct daxl_clause *clauses, size_t n)
+{
+	if (!brk->held)
+		return 0;
+	const struct daxl_break_part *part = daxl_break_part_of(brk, 0);
+
+	for (size_t i = 0; i < n; i++)
+		if (clauses[i].part != 0 || clauses[i].start < part->start || clauses[i].end > part->end ||
+		    !daxl_break_held_level(brk, clauses[i].level))
+			return daxl_fail(EINVAL, "the held break does not cover the operation's range or level");
+	return 0;
+}
+
+static void note_wait(struct daxl_break *brk)
+{
+	uint64_t ns = daxl_now_ns() - brk->wait_started_ns;
+	unsigned bucket = ns ? 63u - (unsigned)__builtin_clzll(ns) : 0;
+
+	DAXL_STAT_ADD(brk->domain, wait_hist[bucket], 1);
+}
+
+static bool done(struct daxl_break *brk, const struct daxl_clause *clauses, size_t n)
+{
+	daxl_break_lock(brk);
+	bool ret = daxl_break_done_locked(brk, clauses, n, brk->limbo);
+
+	daxl_break_unlock(brk);
+	return ret;
+}
+
+/* Sleeps until everything concerned is given back and drained, or the time is over and there is an answer. */
+static int wait_done(struct daxl_break *brk, const struct daxl_clause *clauses, size_t n)
+{
+	uint64_t until = brk->deadline_ns;
+	int rc = 0;
+
+	daxl_break_listen(brk);
+	brk->wait_started_ns = daxl_now_ns();
+	DAXL_STAT_ADD(brk->domain, waits, 1);
+	for (;;) {
+		daxl_waiter_arm(&brk->waiter);
+		if (done(brk, clauses, n))
+			break;
+		rc = daxl_break_may_go_on(brk);
+		if (!rc && daxl_now_ns() >= until)
+			rc = daxl_break_deadline(brk, clauses, n, &until);
+		if (rc < 0)
+			break;
+		if (brk->limbo)
+			continue;
+		DAXL_HOOK("break:before-sleep");
+		/* Woken, everything is to be looked at anew: also who is late, once the deadline has passed. */
+		if (rc == 0 && daxl_waiter_sleep(&brk->waiter, until) == 0)
+			until = brk->deadline_ns;
+		rc = 0;
+	}
+	note_wait(brk);
+	daxl_break_unlisten(brk);
+	DAXL_HOOK("break:after-wait");
+	return rc;
+}
+
+int daxl_break_recall(struct daxl_break *brk, const struct daxl_clause *clauses, size_t n)
+{
+	struct daxl_lease *notices, *returned;
+	int rc = check_held(brk, clauses, n);
+
+	if (rc)
+		return rc;
+	if (done(brk, clauses, n))
+		return 0;
+	rc = daxl_break_listen_owner(brk); /* memory first: from the marks on nothing fails for want of it */
+	if (rc)
+		return rc;
+	daxl_break_lock(brk);
+	rc = daxl_break_check_locked(brk, clauses, n);
+	if (!rc)
+		daxl_break_mark_locked(brk, clauses, n, &notices, &returned);
+	daxl_break_unlock(brk);
+	if (rc)
+		goto out;
+	daxl_notices_deliver(notices);
+	daxl_returned_finish(returned);
+	if (brk->limbo_at_once) {
+		brk->limbo = true;
+		goto out;
+	}
+	if (done(brk, clauses, n))
+		goto out;
+	if (brk->nowait) {
+		rc = daxl_fail(brk->nowait_err, "leases in the range have been recalled and are not back yet");
+		goto out;
+	}
+	rc = wait_done(brk, clauses, n);
+out:
+	daxl_owner_put(brk->domain, brk->owner_rec);
+	brk->owner_rec = NULL;
+	return rc;
+}
+
+bool daxl_break_covered(struct daxl_break *brk, const struct daxl_clause *clauses, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct daxl_break_part *part = daxl_break_part_of(brk, clauses[i].part);
+
+		if (clauses[i].start < part->start || clauses[i].end > part->end)
+			return false;
+	}
+	return done(brk, clauses, n);
+}

@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A lease's life: created, granted, pinned, referenced, freed by the last one out. Giving it back is in return.c. */
+#include "lease/lease.h"
+
+#include <errno.h>
+
+#include "lease/impl.h"
+
+#define KNOWN_FLAGS                                                                                                    \
+	(DAXL_LEASE_EXCLUSIVE | DAXL_LEASE_STABLE | DAXL_LEASE_IMPLICIT_PIN | DAXL_LEASE_FILL_OK | DAXL_LEASE_NOWAIT | \
+	 DAXL_LEASE_QUEUE_EVENTS)
+
+int daxl_lease_check_opts(const struct daxl_lease_opts *opts)
+{
+	if (opts->mode != DAXL_LEASE_READ && opts->mode != DAXL_LEASE_WRITE)
+		return daxl_fail(EINVAL, "lease mode %u is neither READ nor WRITE", opts->mode);
+	if (opts->flags & ~(uint32_t)KNOWN_FLAGS)
+		return daxl_fail(EINVAL, "lease flags %#x are unknown", opts->flags & ~(uint32_t)KNOWN_FLAGS);
+	return 0;
+}
+
+static void link_all(struct daxl_lease *lease)
+{
+	struct daxl_domain *domain = lease->domain;
+
+	daxl_mutex_lock(&domain->mutex);
+	lease->all_next = domain->leases;
+	lease->all_prev = &domain->leases;
+	if (domain->leases)
+		domain->leases->all_prev = &lease->all_next;
+	domain->leases = lease;
+	daxl_mutex_unlock(&domain->mutex);
+	__atomic_fetch_add(&domain->nleases, 1, __ATOMIC_ACQ_REL);
+}
+
+static void unlink_all(struct daxl_lease *lease)
+{
+	struct daxl_domain *domain = lease->domain;
+
+	daxl_mutex_lock(&domain->mutex);
+	*lease->all_prev = lease->all_next;
+	if (lease->all_next)
+		lease->all_next->all_prev = lease->all_prev;
+	daxl_mutex_unlock(&domain->mutex);
+}
+
+static void init_event(struct daxl_lease *lease, struct daxl_event_node *node, int kind)
+{
+	node->lease = lease;
+	node->event.kind = kind;
+	node->event.lease = lease;
+	node->event.lease_id = lease->id;
+	node->event.arg = lease->arg;
+}
+
+int daxl_lease_create(const struct daxl_lease_params *params, struct daxl_lease **ret_lease)
+{
+	const struct daxl_lease_opts *opts = params->opts;
+	struct daxl_domain *domain = params->rl->domain;
+	struct daxl_lease *lease = NULL;
+
+	/* The word has a cache line of its own: pins of one lease must not slow down those of another. */
+	lease = daxl_alloc_aligned(DAXL_CACHE_LINE, sizeof(*lease));
+	if (!lease)
+		return daxl_fail(ENOMEM, "no memory for a lease");
+	*lease = (struct daxl_lease){
+		.word = opts->flags & DAXL_LEASE_IMPLICIT_PIN ? DAXL_LW_IMPLICIT : 0,
+		.key = params->rl->key,
+		.rl = params->rl,
+		.domain = domain,
+		.file = params->file,
+		.file_put = params->file_put,
+		.id = __atomic_fetch_add(&domain->next_lease_id, 1, __ATOMIC_RELAXED),
+		.generation = params->generation,
+		.owner = opts->owner,
+		.recall = opts->recall,
+		.fence = opts->fence,
+		.release = opts->release,
+		.arg = opts->arg,
+		.break_ms = opts->break_ms ? opts->break_ms : domain->break_ms,
+		.mode = opts->mode,
+		.flags = opts->flags & ~(uint32_t)DAXL_LEASE_NOWAIT,
+		.start = params->start,
+		.end = params->end,
+	};
+	if (lease->owner) {
+		lease->owner_rec = daxl_owner_get(domain, lease->owner);
+		if (!lease->owner_rec) {
+			daxl_free(lease);
+			return daxl_fail(ENOMEM, "no memory for a lease's owner");
+		}
+	}
+	lease->first = (struct daxl_lease_span){ .lease = lease, .start = params->start, .end = params->end };
+	init_event(lease, &lease->ev_recall, DAXL_EVENT_RECALL);
+	init_event(lease, &lease->ev_limbo, DAXL_EVENT_LIMBO_DRAINED);
+	*ret_lease = lease;
+	return 0;
+}
+
+static void give_credit(struct daxl_lease *lease)
+{
+	unsigned slots = daxl_lease_take_credit(lease);
+
+	if (slots)
+		lease->credit_give(lease->credit_arg, slots);
+}
+
+void daxl_lease_discard(struct daxl_lease *lease)
+{
+	give_credit(lease);
+	daxl_owner_put(lease->domain, lease->owner_rec);
+	daxl_free(lease);
+}
+
+void daxl_lease_set_credit(struct daxl_lease *lease, unsigned slots, void (*give)(void *arg, unsigned slots), void *arg)
+{
+	lease->credit_give = give;
+	lease->credit_arg = arg;
+	unsigned old = __atomic_exchange_n(&lease->credit, slots, __ATOMIC_SEQ_CST);
+
+	if (old)
+		give(arg, old); /* two commits refilled at once */
+	/* A return that came first has found nothing to give. */
+	if (daxl_lw_load(&lease->word) & DAXL_LW_OVER)
+		give_credit(lease);
+}
+
+unsigned daxl_lease_take_credit(struct daxl_lease *lease)
+{
+	return __atomic_exchange_n(&lease->credit, 0, __ATOMIC_SEQ_CST);
+}
+
+/* --- granting --- */
+
+static void insert_locked(struct daxl_lease *lease)
+{
+	struct daxl_range_lock *rl = lease->rl;
+
+	daxl_interval_insert(&rl->spans, &lease->first);
+	lease->granted = lease->indexed = true;
+	if (lease->flags & (DAXL_LEASE_STABLE | DAXL_LEASE_EXCLUSIVE)) {
+		lease->solid_counted = true;
+		__atomic_fetch_add(&rl->nsolid, 1, __ATOMIC_SEQ_CST);
+	}
+	__atomic_fetch_add(&rl->nspans, 1, __ATOMIC_SEQ_CST);
+}
+
+size_t daxl_lease_grant_clauses(const struct daxl_lease *lease, struct daxl_clause *clauses)
+{
+	struct daxl_clause base = { .start = lease->start, .end = lease->end, .level = DAXL_LEVEL_U, .own_exempt = true };
+	size_t n = 0;
+
+	if (lease->flags & DAXL_LEASE_EXCLUSIVE) {
+		clauses[n] = base;
+		clauses[n++].who = DAXL_WHO_ALL;
+		return n;
+	}
+	clauses[n] = base;
+	clauses[n++].who = DAXL_WHO_EXCLUSIVE;
+	if (lease->mode == DAXL_LEASE_WRITE) {
+		clauses[n] = base;
+		clauses[n++].who = DAXL_WHO_STABLE;
+	}
+	if (lease->flags & DAXL_LEASE_STABLE) {
+		clauses[n] = base;
+		clauses[n++].who = DAXL_WHO_WRITE;
+	}
+	return n;
+}
+
+struct conflict {
+	const struct daxl_lease *lease;
+	const struct daxl_clause *clauses;
+	size_t n;
+};
+
+static int conflicts(struct daxl_lease_span *span, void *arg)
+{
+	const struct conflict *c = arg;
+
+	for (size_t i = 0; i < c->n; i++)
+		if (daxl_clause_waits(&c->clauses[i], span->lease, c->lease->owner))
+			return 1;
+	return 0;
+}
+
+bool daxl_lease_try_grant(struct daxl_lease *lease, bool (*ok)(struct daxl_lease *lease, void *arg), void *arg)
+{
+	struct daxl_range_lock *rl = lease->rl;
+	bool granted = true;
+
+	daxl_mutex_lock(&rl->mutex);
+	for (const struct daxl_break_part *p = rl->queue_head; p && granted; p = p->next)
+		granted = !(p->start < lease->end && lease->start < p->end);
+	if (granted && rl->spans) {
+		struct daxl_clause clauses[3];
+		struct conflict c = { .lease = lease, .clauses = clauses, .n = daxl_lease_grant_clauses(lease, clauses) };
+
+		granted = !daxl_interval_each(rl->spans, lease->start, lease->end, conflicts, &c);
+	}
+	if (granted && ok)
+		granted = ok(lease, arg);
+	if (granted)
+		insert_locked(lease);
+	daxl_mutex_unlock(&rl->mutex);
+	if (granted)
+		link_all(lease);
+	return granted;
+}
+
+void daxl_lease_grant(struct daxl_lease *lease)
+{
+	daxl_mutex_lock(&lease->rl->mutex);
+	insert_locked(lease);
+	daxl_mutex_unlock(&lease->rl->mutex);
+	link_all(lease);
+}
+
+/* --- pins --- */
+
+DAXL_API int daxl_lease_pin(struct daxl_lease *lease)
+{
+	uint64_t w = __atomic_load_n(&lease->word, __ATOMIC_RELAXED);
+
+	do {
+		if (daxl_unlikely(w & DAXL_LW_NOT_LIVE))
+			return -ESTALE;
+		assert((w & DAXL_LW_PINS) != DAXL_LW_PINS);
+	} while (!__atomic_compare_exchange_n(&lease->word, &w, w + DAXL_LW_PIN, true, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
+	return 0;
+}
+
+static void last_out(struct daxl_lease *lease);
+
+/* The last pin of a lease with blocks in limbo: holds a reference instead while it puts them. */
+static void unpin_limbo(struct daxl_lease *lease, uint64_t key)
+{
+	daxl_lease_drain_limbo(lease);
+	daxl_wake_key(key);
+	daxl_lease_unref(lease);
+}
+
+DAXL_API void daxl_lease_unpin(struct daxl_lease *lease)
+{
+	uint64_t key = lease->key; /* rule 4: before the step */
+	uint64_t w = __atomic_load_n(&lease->word, __ATOMIC_RELAXED), now;
+
+	do {
+		assert(w & DAXL_LW_PINS);
+		now = w - DAXL_LW_PIN;
+		if (daxl_unlikely((now & DAXL_LW_LIMBO) && (now & DAXL_LW_PINS) == 0))
+			now += DAXL_LW_REF;
+	} while (!__atomic_compare_exchange_n(&lease->word, &w, now, true, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
+	if (daxl_likely(!(now & DAXL_LW_NOT_LIVE) || (now & DAXL_LW_PINS)))
+		return;
+	DAXL_HOOK("lease:unpinned");
+	if (now & DAXL_LW_LIMBO)
+		unpin_limbo(lease, key);
+	else if (daxl_lw_is_last(now))
+		last_out(lease);
+	else
+		daxl_wake_key(key);
+}
+
+/* --- references and the end --- */
+
+void daxl_lease_ref(struct daxl_lease *lease)
+{
+	uint64_t old = __atomic_fetch_add(&lease->word, DAXL_LW_REF, __ATOMIC_SEQ_CST);
+
+	assert((old & DAXL_LW_REFS) != DAXL_LW_REFS);
+	(void)old;
+}
+
+void daxl_lease_unref(struct daxl_lease *lease)
+{
+	uint64_t now = __atomic_sub_fetch(&lease->word, DAXL_LW_REF, __ATOMIC_SEQ_CST);
+
+	if (daxl_lw_is_last(now))
+		last_out(lease);
+}
+
+/* {ENDED, no pins, no references}: this thread alone is left. The domain is touched last, the holder's release comes after everything. */
+static void last_out(struct daxl_lease *lease)
+{
+	struct daxl_range_lock *rl = lease->rl;
+	struct daxl_domain *domain = lease->domain;
+	daxl_release_fn release = lease->release;
+	void *arg = lease->arg;
+	uint64_t key = lease->key;
+
+	daxl_lease_drain_limbo(lease);
+	daxl_mutex_lock(&rl->mutex);
+	daxl_lease_unindex_locked(lease);
+	daxl_mutex_unlock(&rl->mutex);
+	daxl_wake_key(key);
+	give_credit(lease);
+	unlink_all(lease);
+	daxl_owner_put(domain, lease->owner_rec);
+	lease->file_put(lease->file);
+	daxl_free(lease);
+	__atomic_fetch_sub(&domain->nleases, 1, __ATOMIC_ACQ_REL);
+	if (release) {
+		daxl_callback_enter();
+		release(arg);
+		daxl_callback_leave();
+	}
+}
+
+DAXL_API void daxl_lease_free(struct daxl_lease *lease)
+{
+	struct daxl_domain *domain = lease->domain;
+
+	(void)daxl_lease_return(lease);
+	daxl_lease_ref(lease);
+	__atomic_fetch_or(&lease->word, DAXL_LW_ENDED, __ATOMIC_SEQ_CST);
+	/* ENDED first: nothing is queued for the lease after that (event_for checks under the events mutex). */
+	if (daxl_event_unqueue(domain, &lease->ev_recall))
+		daxl_lease_unref(lease);
+	if (daxl_event_unqueue(domain, &lease->ev_limbo))
+		daxl_lease_unref(lease);
+	daxl_lease_unref(lease);
+}
+
+/* --- what ops asks --- */
+
+bool daxl_lease_may_commit(const struct daxl_lease *lease)
+{
+	return !(daxl_lw_load(&lease->word) & DAXL_LW_OVER) && daxl_lease_is_write(lease);
+}
+
+bool daxl_lease_is_write(const struct daxl_lease *lease)
+{
+	return __atomic_load_n(&lease->mode, __ATOMIC_RELAXED) == DAXL_LEASE_WRITE;
+}
+
+bool daxl_lease_is_stale(const struct daxl_lease *lease)
+{
+	return daxl_lw_load(&lease->word) & DAXL_LW_OVER;
+}
+
+uint64_t daxl_lease_owner(const struct daxl_lease *lease)
+{
+	return lease->owner;
+}
+
+void *daxl_lease_file(const struct daxl_lease *lease)
+{
+	return lease->file;
+}

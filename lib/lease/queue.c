@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The queue of a range lock. A request enters with the next ticket, and with that its range is closed: what overlaps and comes later stays
+ * behind it. It is served when no overlapping request with a lower ticket is left, in all its queues. A request that widens keeps its ticket, and waits also for those
+ * behind it that are served already.
+ */
+#include <errno.h>
+
+#include "lease/impl.h"
+
+/* Two parts of different files, lower id first; NULL second when there is one mutex only. */
+static void two_locks(struct daxl_break *brk, struct daxl_range_lock **first, struct daxl_range_lock **second)
+{
+	struct daxl_range_lock *a = daxl_break_part_of(brk, 0)->rl, *b = brk->nparts == 2 ? brk->part[1].rl : a;
+
+	*first = a->file_id <= b->file_id ? a : b;
+	*second = a->file_id <= b->file_id ? b : a;
+}
+
+void daxl_break_lock(struct daxl_break *brk)
+{
+	struct daxl_range_lock *first, *second;
+
+	two_locks(brk, &first, &second);
+	if (first == second)
+		daxl_mutex_lock(&first->mutex);
+	else
+		daxl_mutex_lock_pair(&first->mutex, &second->mutex);
+}
+
+void daxl_break_unlock(struct daxl_break *brk)
+{
+	struct daxl_range_lock *first, *second;
+
+	two_locks(brk, &first, &second);
+	if (first == second)
+		daxl_mutex_unlock(&first->mutex);
+	else
+		daxl_mutex_unlock_pair(&first->mutex, &second->mutex);
+}
+
+static bool overlap(const struct daxl_break_part *a, const struct daxl_break_part *b)
+{
+	return a->start < b->end && b->start < a->end;
+}
+
+/* Whether another request of the queue is in the way of part. */
+static bool blocked(const struct daxl_break_part *part)
+{
+	for (const struct daxl_break_part *p = part->rl->queue_head; p; p = p->next)
+		if (p->brk != part->brk && overlap(p, part) && (p->ticket < part->ticket || p->in_service))
+			return true;
+	return false;
+}
+
+bool daxl_break_first_locked(struct daxl_break *brk)
+{
+	for (unsigned i = 0; i < brk->nparts; i++)
+		if (blocked(&brk->part[i]))
+			return false;
+	for (unsigned i = 0; i < brk->nparts; i++)
+		brk->part[i].in_service = true;
+	return true;
+}
+
+void daxl_break_queue(struct daxl_break *brk)
+{
+	daxl_break_lock(brk);
+	for (unsigned i = 0; i < brk->nparts; i++) {
+		struct daxl_break_part *part = &brk->part[i];
+		struct daxl_range_lock *rl = part->rl;
+
+		part->brk = brk;
+		part->ticket = rl->next_ticket++;
+		part->next = NULL;
+		part->prev = rl->queue_tail;
+		if (rl->queue_tail)
+			rl->queue_tail->next = part;
+		else
+			rl->queue_head = part;
+		rl->queue_tail = part;
+		part->queued = true;
+		part->in_service = part->changing = false;
+	}
+	daxl_break_unlock(brk);
+	brk->entered = true;
+}
+
+static void unqueue_locked(struct daxl_break_part *part)
+{
+	struct daxl_range_lock *rl = part->rl;
+
+	if (part->prev)
+		part->prev->next = part->next;
+	else
+		rl->queue_head = part->next;
+	if (part->next)
+		part->next->prev = part->prev;
+	else
+		rl->queue_tail = part->prev;
+	part->queued = false;
+}
+
+static void unmark_changing_locked(struct daxl_break_part *part)
+{
+	if (part->changing) {
+		part->changing = false;
+		__atomic_fetch_sub(&part->rl->nchanging, 1, __ATOMIC_SEQ_CST);
+	}
+}
+
+/* Waits, listening, until the break is first. On failure it is still queued. */
+static int wait_first(struct daxl_break *brk)
+{
+	int rc = 0;
+
+	daxl_break_lock(brk);
+	bool first = daxl_break_first_locked(brk);
+
+	daxl_break_unlock(brk);
+	if (first)
+		return 0;
+	if (brk->nowait)
+		return daxl_fail(brk->nowait_err, "another operation is on the range");
+	if (daxl_may_not_wait())
+		return daxl_fail(EDEADLK, "would wait for another operation inside a callback or an RCU read section");
+	rc = daxl_break_listen_owner(brk);
+	if (rc)
+		return rc;
+	daxl_break_listen(brk);
+	DAXL_STAT_ADD(brk->domain, waits, 1);
+	for (;;) {
+		daxl_waiter_arm(&brk->waiter);
+		daxl_break_lock(brk);
+		first = daxl_break_first_locked(brk);
+		daxl_break_unlock(brk);
+		if (first)
+			break;
+		rc = daxl_break_may_go_on(brk);
+		if (!rc && daxl_now_ns() >= brk->deadline_ns)
+			rc = daxl_fail(ETIMEDOUT, "timed out behind another operation on the range");
+		if (rc)
+			break;
+		(void)daxl_waiter_sleep(&brk->waiter, brk->deadline_ns);
+	}
+	daxl_break_unlisten(brk);
+	return rc;
+}
+
+int daxl_break_enter(struct daxl_break *brk)
+{
+	if (brk->held)
+		return 0;
+	assert(brk->nparts > 0 && !brk->entered);
+	daxl_break_queue(brk);
+	DAXL_HOOK("break:queued");
+	int rc = wait_first(brk);
+
+	if (rc)
+		daxl_break_leave(brk);
+	return rc;
+}
+
+int daxl_break_widen(struct daxl_break *brk)
+{
+	if (brk->held)
+		return daxl_fail(EINVAL, "the held break does not cover what the operation needs");
+	daxl_break_lock(brk);
+	for (unsigned i = 0; i < brk->nparts; i++) {
+		struct daxl_break_part *part = &brk->part[i];
+
+		unmark_changing_locked(part);
+		part->in_service = false;
+		part->start = 0;
+		part->end = DAXL_FBLK_INF;
+	}
+	daxl_break_unlock(brk);
+	for (unsigned i = 0; i < brk->nparts; i++)
+		daxl_wake_key(brk->part[i].rl->key);
+	return wait_first(brk);
+}
+
+int daxl_break_change(struct daxl_break *brk)
+{
+	for (unsigned i = 0; i < brk->nparts; i++) {
+		struct daxl_break_part *part = daxl_break_part_of(brk, i);
+
+		daxl_mutex_lock(&part->rl->mutex);
+		if (!part->changing) {
+			part->changing = true;
+			__atomic_fetch_add(&part->rl->nchanging, 1, __ATOMIC_SEQ_CST);
+		}
+		daxl_mutex_unlock(&part->rl->mutex);
+	}
+	DAXL_HOOK("break:changing");
+	for (unsigned i = 0; i < brk->nparts; i++)
+		daxl_writers_drain(daxl_break_part_of(brk, i)->rl);
+	return 0;
+}
+
+void daxl_break_leave(struct daxl_break *brk)
+{
+	if (brk->held) {
+		struct daxl_break_part *part = daxl_break_part_of(brk, 0);
+
+		daxl_mutex_lock(&part->rl->mutex);
+		unmark_changing_locked(part);
+		daxl_mutex_unlock(&part->rl->mutex);
+		daxl_wake_key(part->rl->key);
+	} else if (brk->entered) {
+		daxl_break_lock(brk);
+		for (unsigned i = 0; i < brk->nparts; i++) {
+			unmark_changing_locked(&brk->part[i]);
+			unqueue_locked(&brk->part[i]);
+		}
+		daxl_break_unlock(brk);
+		brk->entered = false;
+		for (unsigned i = 0; i < brk->nparts; i++)
+			daxl_wake_key(brk->part[i].rl->key);
+	}
+	while (brk->applied) {
+		struct daxl_limbo_links *links = brk->applied;
+
+		brk->applied = links->next;
+		daxl_break_limbo_drop(links);
+	}
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * One revocable range lock a file. Leases hold ranges shared (lease.h); an operation that changes the map holds its range closed
+ * (break.h). This header is what a file embeds, and the library's own accesses: counted in-place writers and the `changing` marks.
+ */
+#ifndef DAXL_LEASE_RANGE_LOCK_H
+#define DAXL_LEASE_RANGE_LOCK_H
+
+#include "lease/domain.h"
+
+#define DAXL_WRITER_STRIPES 8u
+
+struct daxl_break_part;
+struct daxl_lease_span;
+
+struct daxl_range_lock {
+	struct daxl_mutex mutex; /* rank RANGE; the order between two is the file id */
+	uint32_t file_id;
+	uint64_t key; /* wait key */
+	struct daxl_domain *domain;
+	/* guarded by mutex */
+	struct daxl_break_part *queue_head, *queue_tail; /* requests in order of ticket */
+	struct daxl_lease_span *spans;                   /* interval index: spans of all leases not yet gone */
+	uint64_t next_ticket;
+	/* read without the mutex (seq_cst), changed under it */
+	uint32_t nspans;
+	uint32_t nsolid;    /* STABLE or EXCLUSIVE leases that are LIVE or RECALLED */
+	uint32_t nchanging; /* parts in the state changing */
+	uint32_t nsettling; /* grants that wait for counted writers */
+	uint32_t parity;    /* which of the two counters new writers use */
+	bool draining;      /* guarded by mutex: somebody waits for writers; one at a time */
+	struct daxl_writer_stripe *stripes;
+};
+
+int daxl_range_lock_init(struct daxl_range_lock *rl, struct daxl_domain *domain, uint32_t file_id);
+void daxl_range_lock_destroy(struct daxl_range_lock *rl); /* nothing in it */
+
+/*
+ * In-place writers (and readers that gave up revalidating). enter counts the caller, then tests `changing`: if [start, end) is being
+ * changed it uncounts, waits (bounded: a copy each) and tries again; it never waits while counted. *ret_stripe goes to leave.
+ * -EDEADLK when it would have to wait inside a callback or RCU read section.
+ */
+int daxl_writer_enter(struct daxl_range_lock *rl, daxl_fblk_t start, daxl_fblk_t end, unsigned *ret_stripe);
+void daxl_writer_leave(struct daxl_range_lock *rl, unsigned stripe);
+/* While counted: whether a STABLE or EXCLUSIVE lease of another owner than owner (0 matches nobody) overlaps; one load when the file has none. */
+bool daxl_solid_conflict(struct daxl_range_lock *rl, daxl_fblk_t start, daxl_fblk_t end, uint64_t owner);
+
+/* Who holds or pins what in the range: fills up to max, returns how many there are. */
+size_t daxl_range_holders(struct daxl_range_lock *rl, daxl_fblk_t start, daxl_fblk_t end, unsigned block_shift,
+                          struct daxl_holder *holders, size_t max);
+/* Unreturned leases and pins of the whole file, for stat. */
+void daxl_range_counts(struct daxl_range_lock *rl, uint64_t *ret_leases, uint64_t *ret_pins);
+
+#endif

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * In-place writers. A writer counts itself, then looks whether its range is being changed, then works; whoever changes a range marks it, then waits for the
+ * writers counted before. Counts are striped, and doubled: new writers count under the current parity, and a waiter flips it and waits for the old side
+ * to empty, twice, so that a stream of new writers cannot hold it up and one that was slow between choosing a side and counting is not missed.
+ */
+#include <errno.h>
+
+#include "lease/impl.h"
+
+struct daxl_writer_stripe {
+	DAXL_CACHE_ALIGNED uint64_t count[2];
+};
+
+int daxl_range_lock_init(struct daxl_range_lock *rl, struct daxl_domain *domain, uint32_t file_id)
+{
+	*rl = (struct daxl_range_lock){ .file_id = file_id, .key = daxl_key_new(), .domain = domain, .next_ticket = 1 };
+	rl->stripes = daxl_alloc_aligned(DAXL_CACHE_LINE, DAXL_WRITER_STRIPES * sizeof(*rl->stripes));
+	if (!rl->stripes)
+		return daxl_fail(ENOMEM, "no memory for a file's range lock");
+	for (unsigned i = 0; i < DAXL_WRITER_STRIPES; i++)
+		rl->stripes[i] = (struct daxl_writer_stripe){ .count = { 0, 0 } };
+	daxl_mutex_init(&rl->mutex, DAXL_RANK_RANGE);
+	return 0;
+}
+
+void daxl_range_lock_destroy(struct daxl_range_lock *rl)
+{
+	assert(!rl->queue_head && !rl->spans);
+	daxl_mutex_destroy(&rl->mutex);
+	daxl_free(rl->stripes);
+}
+
+static unsigned my_stripe(void)
+{
+	static unsigned next;
+	static _Thread_local unsigned mine; /* stripe + 1 */
+
+	if (mine == 0)
+		mine = __atomic_fetch_add(&next, 1, __ATOMIC_RELAXED) % DAXL_WRITER_STRIPES + 1;
+	return mine - 1;
+}
+
+static bool changing_locked(const struct daxl_range_lock *rl, daxl_fblk_t start, daxl_fblk_t end)
+{
+	for (const struct daxl_break_part *p = rl->queue_head; p; p = p->next)
+		if (p->changing && p->start < end && start < p->end)
+			return true;
+	return false;
+}
+
+static bool is_changing(struct daxl_range_lock *rl, daxl_fblk_t start, daxl_fblk_t end)
+{
+	if (__atomic_load_n(&rl->nchanging, __ATOMIC_SEQ_CST) == 0)
+		return false;
+	daxl_mutex_lock(&rl->mutex);
+	bool changing = changing_locked(rl, start, end);
+
+	daxl_mutex_unlock(&rl->mutex);
+	return changing;
+}
+
+static void wait_while_changing(struct daxl_range_lock *rl, daxl_fblk_t start, daxl_fblk_t end)
+{
+	struct daxl_waiter waiter;
+
+	daxl_waiter_init(&waiter, NULL);
+	daxl_waiter_add(&waiter, rl->key);
+	for (;;) {
+		daxl_waiter_arm(&waiter);
+		if (!is_changing(rl, start, end))
+			break;
+		(void)daxl_waiter_sleep(&waiter, UINT64_MAX);
+	}
+	daxl_waiter_remove(&waiter);
+}
+
+int daxl_writer_enter(struct daxl_range_lock *rl, daxl_fblk_t start, daxl_fblk_t end, unsigned *ret_stripe)
+{
+	unsigned stripe = my_stripe();
+
+	for (;;) {
+		unsigned side = __atomic_load_n(&rl->parity, __ATOMIC_SEQ_CST) & 1u;
+
+		__atomic_fetch_add(&rl->stripes[stripe].count[side], 1, __ATOMIC_SEQ_CST);
+		*ret_stripe = stripe << 1 | side;
+		DAXL_HOOK("writer:counted");
+		/* Pairs with the seq_cst mark in daxl_break_change: either we see the mark, or it sees our count. */
+		if (!is_changing(rl, start, end))
+			return 0;
+		daxl_writer_leave(rl, *ret_stripe);
+		wait_while_changing(rl, start, end);
+	}
+}
+
+void daxl_writer_leave(struct daxl_range_lock *rl, unsigned stripe)
+{
+	uint64_t key = rl->key;
+	uint64_t left = __atomic_sub_fetch(&rl->stripes[stripe >> 1].count[stripe & 1u], 1, __ATOMIC_SEQ_CST);
+
+	if (left == 0 && (__atomic_load_n(&rl->nchanging, __ATOMIC_SEQ_CST) || __atomic_load_n(&rl->nsettling, __ATOMIC_SEQ_CST)))
+		daxl_wake_key(key);
+}
+
+static uint64_t side_count(const struct daxl_range_lock *rl, unsigned side)
+{
+	uint64_t n = 0;
+
+	for (unsigned i = 0; i < DAXL_WRITER_STRIPES; i++)
+		n += __atomic_load_n(&rl->stripes[i].count[side], __ATOMIC_SEQ_CST);
+	return n;
+}
+
+void daxl_writers_drain(struct daxl_range_lock *rl)
+{
+	struct daxl_waiter waiter;
+
+	if (side_count(rl, 0) == 0 && side_count(rl, 1) == 0 && side_count(rl, 0) == 0)
+		return; /* a writer that counts from here on sees the mark */
+	daxl_waiter_init(&waiter, NULL);
+	daxl_waiter_add(&waiter, rl->key);
+	for (;;) { /* one at a time */
+		daxl_waiter_arm(&waiter);
+		daxl_mutex_lock(&rl->mutex);
+		bool mine = !rl->draining;
+
+		rl->draining = true;
+		daxl_mutex_unlock(&rl->mutex);
+		if (mine)
+			break;
+		(void)daxl_waiter_sleep(&waiter, UINT64_MAX);
+	}
+	for (unsigned round = 0; round < 2; round++) {
+		unsigned old = __atomic_fetch_add(&rl->parity, 1, __ATOMIC_SEQ_CST) & 1u;
+
+		for (;;) {
+			daxl_waiter_arm(&waiter);
+			if (side_count(rl, old) == 0)
+				break;
+			(void)daxl_waiter_sleep(&waiter, UINT64_MAX);
+		}
+	}
+	daxl_mutex_lock(&rl->mutex);
+	rl->draining = false;
+	daxl_mutex_unlock(&rl->mutex);
+	daxl_waiter_remove(&waiter);
+	daxl_wake_key(rl->key);
+}
+
+void daxl_lease_settle(struct daxl_lease *lease)
+{
+	struct daxl_range_lock *rl = lease->rl;
+
+	if (!(lease->flags & (DAXL_LEASE_STABLE | DAXL_LEASE_EXCLUSIVE)))
+		return;
+	__atomic_fetch_add(&rl->nsettling, 1, __ATOMIC_SEQ_CST);
+	daxl_writers_drain(rl);
+	__atomic_fetch_sub(&rl->nsettling, 1, __ATOMIC_SEQ_CST);
+}
+
+struct solid {
+	uint64_t owner;
+};
+
+static int is_solid(struct daxl_lease_span *span, void *arg)
+{
+	const struct solid *s = arg;
+	struct daxl_lease *l = span->lease;
+
+	return (l->flags & (DAXL_LEASE_STABLE | DAXL_LEASE_EXCLUSIVE)) && !(daxl_lw_load(&l->word) & DAXL_LW_OVER) &&
+	       !(s->owner && l->owner == s->owner);
+}
+
+bool daxl_solid_conflict(struct daxl_range_lock *rl, daxl_fblk_t start, daxl_fblk_t end, uint64_t owner)
+{
+	struct solid s = { .owner = owner };
+
+	if (__atomic_load_n(&rl->nsolid, __ATOMIC_SEQ_CST) == 0)
+		return false;
+	daxl_mutex_lock(&rl->mutex);
+	bool conflict = daxl_interval_each(rl->spans, start, end, is_solid, &s);
+
+	daxl_mutex_unlock(&rl->mutex);
+	return conflict;
+}
