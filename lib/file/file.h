@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The pool and its files in DRAM.
+ *
+ * struct daxl_inode is a file; what readers see of it is one immutable struct daxl_version (name, size, map,
+ * generation, times, attributes), replaced whole under the file's mutex and inside the log's gate. struct daxl_change
+ * is the next version of one file while an operation builds it; daxl_commit writes the record that makes one or two
+ * changes durable and publishes them. struct daxl_file is a handle: what daxl_open gives out.
+ */
+#ifndef DAXL_FILE_FILE_H
+#define DAXL_FILE_FILE_H
+
+#include <daxlayout.h>
+
+#include "base/lock.h"
+#include "base/rcu.h"
+#include "lease/break.h"
+#include "lease/domain.h"
+#include "lease/range_lock.h"
+#include "log/log.h"
+#include "map/rope.h"
+#include "media/media.h"
+#include "space/limbo.h"
+#include "space/space.h"
+
+struct daxl_name { /* immutable */
+	uint32_t hash;
+	uint8_t len;
+	char bytes[]; /* len bytes and a NUL for messages */
+};
+struct daxl_attrs { /* immutable: the packed attribute bytes of the on-media file record */
+	uint16_t len;
+	uint8_t bytes[];
+};
+
+struct daxl_version { /* immutable once published; daxl_zalloc'ed, as names and attrs are */
+	uint64_t size; /* bytes */
+	uint64_t generation;
+	uint64_t mtime_ns, ctime_ns;
+	struct daxl_node *root;
+	uint64_t runs;   /* of the rope */
+	uint64_t blocks; /* mapped */
+	struct daxl_name *name;   /* NULL: nameless. Owned by the newest version that has it */
+	struct daxl_attrs *attrs; /* NULL: none. Owned likewise */
+	bool deleted; /* the last version of a deleted file: no map */
+	bool damaged; /* read-only open of a damaged pool: every access answers -EUCLEAN */
+};
+
+struct daxl_tpage; /* checkpoint.c: the table page this file's record lies in */
+
+struct daxl_inode {
+	uint32_t id;
+	struct daxl_pool *pool;
+	uint64_t btime_ns;
+	struct daxl_version *version; /* RCU; written under mutex, inside the gate */
+	struct daxl_mutex mutex;      /* rank FILE */
+	/* Atomic. Raised under mutex when blocks move or become shared (shift, exchange, clone, dedupe): once
+	 * before the publish and once after, so it is odd for a moment. Who reads it odd takes that as "changed". */
+	uint64_t moved;
+	struct daxl_range_lock *rl; /* made at the first open; lives until the inode goes */
+	/* Atomic: handles + leases + operations in flight + 1 for the tables, which the checkpointer drops once a
+	 * durable checkpoint is without the deleted file. Only who holds a reference, or found the file under
+	 * names_mutex, takes another. */
+	uint32_t refs;
+	/* guarded by pool->names_mutex */
+	uint32_t handles;       /* open handles */
+	bool deleting;          /* the delete hook was called, or is about to be */
+	struct daxl_name *name; /* as in version->name; NULL: nameless */
+	struct daxl_inode *hash_next, *id_next; /* name table, id table */
+	/* checkpoint (checkpoint.c); guarded by mutex unless it says otherwise */
+	uint64_t dirty_cut;               /* the cut since which it was last changed for the first time */
+	struct daxl_version *cut_version; /* valid while dirty_cut is the running cut: the version as of the cut */
+	struct daxl_inode *dirty_next[2]; /* by cut parity; lock-free list of the pool */
+	uint32_t dirty_nodes;             /* at most so many nodes without pages since dirty_cut */
+	struct daxl_tpage *tpage;         /* checkpointer only */
+	struct daxl_inode *tpage_next;    /* checkpointer only */
+};
+
+struct daxl_file {
+	struct daxl_pool *pool;
+	struct daxl_inode *ino;
+	int oflags;
+	bool readable, writable;
+	bool has_wait;              /* guarded by wait_mutex */
+	struct daxl_wait wait;      /* daxl_set_wait */
+	pthread_mutex_t wait_mutex;
+};
+
+struct daxl_ckpt; /* checkpoint.c */
+
+struct daxl_pool {
+	struct daxl_media *media;
+	struct daxl_md_super super;
+	struct daxl_space *space;
+	struct daxl_slab *slab;
+	struct daxl_log *log;
+	struct daxl_domain *domain;
+	struct daxl_ckpt *ckpt;
+	unsigned block_shift;
+	bool read_only;
+	bool recovered;            /* this open replayed records */
+	uint64_t epoch;
+	daxl_nblk_t keep_back;     /* blocks */
+	uint64_t max_file_size;    /* bytes: INT64_MAX rounded down to a block */
+	struct daxl_mutex names_mutex; /* rank NAMES: name table, id table, refs, handles, next_id. Lookup of names too */
+	struct daxl_inode **by_name, **by_id; /* hash tables, resized under names_mutex */
+	size_t name_buckets, id_buckets;
+	uint64_t files, open_files; /* files: those with a name; also changed inside the gate only */
+	size_t ids;                 /* in by_id */
+	uint32_t next_id;
+	uint64_t cut;              /* changed with the gate closed; read inside the gate */
+	bool ckpt_active;          /* changed with the gate closed */
+	struct daxl_inode *dirty;  /* lock-free: files changed since the cut */
+	struct daxl_stats_shared *stats;
+	/* what retired versions wait on while a checkpoint runs: see retire.c */
+	struct daxl_mutex retire_mutex; /* rank SPACE */
+	struct daxl_retire *retired_wait;
+	uint64_t retires_out;      /* atomic: retires whose grace period has not ended */
+	uint64_t blocks_out;       /* atomic: blocks that these will let go */
+	uint64_t records;          /* atomic: committed since the pool was opened */
+	uint64_t ckpt_asked;       /* atomic: somebody is about to run the checkpoint that is due */
+	uint64_t first_generation; /* of the checkpoint that was loaded; each one since is one more */
+	daxl_nblk_t fixed_blocks;  /* superblocks, slots, log: never given out */
+	bool damaged;              /* read-only open: some file or page cannot be read */
+	bool forced;               /* the granularity was forced through the environment */
+	struct daxl_background *background; /* the checkpointing thread, or NULL */
+};
+
+/* --- pool.c: life of a pool (argument checks are done by api/) --- */
+int daxl_pool_make(const char *path, uint64_t size, const struct daxl_pool_opts *opts, struct daxl_pool **ret_pool);
+int daxl_pool_load(const char *path, const struct daxl_pool_opts *opts, struct daxl_pool **ret_pool);
+/* The same over any media, which is the pool's from success on and stays the caller's on failure (crash images,
+ * fuzzing). */
+int daxl_pool_load_media(struct daxl_media *media, const struct daxl_pool_opts *opts, struct daxl_pool **ret_pool);
+/* The same with another loader than daxl_load: check's, which goes on where that gives up. */
+typedef int (*daxl_loader_fn)(struct daxl_pool *pool, struct daxl_load_result *ret, void *arg);
+int daxl_pool_load_with(struct daxl_media *media, const struct daxl_pool_opts *opts, daxl_loader_fn loader, void *arg,
+                        struct daxl_pool **ret_pool);
+/* Free space of a pool with nothing in it but what every pool has. */
+int daxl_pool_space_make(const struct daxl_md_super *super, struct daxl_space **ret_space, daxl_nblk_t *ret_keep_back,
+                         daxl_nblk_t *ret_fixed);
+int daxl_pool_make_media(struct daxl_media *media, uint64_t size /* 0: all of it */, const struct daxl_pool_opts *opts,
+                         struct daxl_pool **ret_pool);
+int daxl_pool_end(struct daxl_pool *pool); /* clean close; -EBUSY with a message that lists leases and open files */
+/* Drops a pool without the clean close (tests: as a crash would leave the medium). Leases and files must be gone. */
+void daxl_pool_abandon(struct daxl_pool *pool);
+
+static inline char *daxl_pool_addr(const struct daxl_pool *pool, daxl_blk_t blk)
+{
+	return daxl_media_base(pool->media) + daxl_blocks_to_bytes(blk, pool->block_shift);
+}
+
+/* --- inode.c, names.c: files, names, handles --- */
+/* Looks a name up and takes a reference, or NULL. */
+struct daxl_inode *daxl_inode_get(struct daxl_pool *pool, const char *name, size_t len);
+void daxl_inode_ref(struct daxl_inode *ino);
+/* Drops a reference; the last one frees the memory. Deletion is not triggered here but by the last close, or by
+ * the loss of the name of a file that is not open: then daxl_delete_hook is called, once. No lock of rank NAMES or
+ * above held. */
+void daxl_inode_put(struct daxl_inode *ino);
+/* Creates a file with a CREATE record (credit taken inside), returns it referenced. -EEXIST when the name is taken. */
+int daxl_inode_create(struct daxl_pool *pool, const char *name, size_t len, struct daxl_inode **ret_ino);
+int daxl_names_unlink(struct daxl_pool *pool, const char *name, size_t len);
+int daxl_names_rename(struct daxl_pool *pool, const char *from, size_t from_len, const char *to, size_t to_len, unsigned flags);
+int daxl_names_list(struct daxl_pool *pool, daxl_list_fn fn, void *arg); /* no lock held during fn */
+/* Takes over the reference on success. -ENOENT: the file lost its name since it was looked up (look it up again,
+ * or create it); -EUCLEAN: damaged; -ENOMEM. */
+int daxl_handle_open(struct daxl_pool *pool, struct daxl_inode *ino, int oflags, struct daxl_file **ret_file);
+int daxl_handle_close(struct daxl_file *file);
+/* The file's name for messages, copied ("<unlinked file 12>" when nameless). */
+const char *daxl_inode_label(struct daxl_inode *ino, char *buf, size_t size);
+
+/* The current version, inside an RCU read section. */
+static inline struct daxl_version *daxl_version_get(const struct daxl_inode *ino)
+{
+	return daxl_rcu_deref(ino->version);
+}
+
+/* --- commit.c: changes and their record --- */
+struct daxl_retire { /* what a replaced version leaves behind; waits for its grace period */
+	struct rcu_head rcu;
+	struct daxl_pool *pool;
+	struct daxl_version *old;
+	struct daxl_dropped dropped;
+	bool drop_name, drop_attrs; /* the old version's name or attrs are in no later version */
+	daxl_nblk_t blocks; /* in dropped */
+	struct daxl_retire *next;
+};
+
+struct daxl_change {
+	struct daxl_inode *ino;     /* its mutex is held from begin to commit or abort */
+	struct daxl_version *old;
+	struct daxl_version *next;  /* set size, times etc. here; root, runs, blocks come from edit at commit */
+	struct daxl_edit edit;
+	struct daxl_retire *retire;
+	bool moves; /* raise ino->moved at publish */
+};
+/* Begins: next is a copy of the present version with generation + 1 and ctime (mtime too unless !touch) now.
+ * -ENOMEM, -EUCLEAN (damaged file). */
+int daxl_change_begin(struct daxl_change *change, struct daxl_inode *ino, bool touch);
+void daxl_change_abort(struct daxl_change *change);
+
+/* Takes credit for one operation (DAXL_REC_SLOTS_MAX slots). Runs a checkpoint when one is due (log half full, or
+ * dirty pages reach half of the reserve): nothing may be held. -ENOSPC, -EROFS. */
+int daxl_credit_take(struct daxl_pool *pool);
+void daxl_credit_give(struct daxl_pool *pool);
+
+/* A record under construction: fixed part and list in one growing buffer. */
+struct daxl_record {
+	unsigned type;
+	uint8_t *buf; /* inline_buf until it does not fit */
+	size_t len, cap;
+	uint8_t inline_buf[DAXL_REC_BODY_MAX];
+};
+void daxl_record_init(struct daxl_record *rec, unsigned type);
+int daxl_record_put(struct daxl_record *rec, const void *bytes, size_t len); /* -ENOMEM */
+void daxl_record_free(struct daxl_record *rec);
+/* MAP, TRUNCATE, COLLAPSE, INSERT records: the header goes in at finish, edits are added in order (compact first
+ * edit where it fits). */
+int daxl_record_map_begin(struct daxl_record *rec, unsigned type, uint32_t id);
+int daxl_record_map_edit(struct daxl_record *rec, daxl_fblk_t at, daxl_nblk_t len, uint64_t val);
+void daxl_record_map_finish(struct daxl_record *rec, uint64_t size, uint64_t time_ns);
+
+/*
+ * The commit point (steps 5 and 6 of an operation). Uses one operation's credit if *credit is true (and clears it),
+ * else slots from credit of the lease given through commit_slots. May fail before the ticket only (payload pages for
+ * a long record: -ENOSPC, -ENOMEM), nothing changed then and the changes are still the caller's to abort. Else:
+ * ticket, record, in_place(arg) (stores of zeroes at unaligned edges; may be NULL; only stores), one fence, publish
+ * every change, leave; old versions are retired, and what they dropped is freed after a grace period. Data that must
+ * precede the record has been fenced by the caller. The changes' mutexes stay locked; the caller unlocks.
+ */
+struct daxl_commit {
+	struct daxl_pool *pool;
+	struct daxl_change **changes;
+	size_t nchanges;
+	struct daxl_record *rec;
+	void (*in_place)(void *arg);
+	void *arg;
+	void (*published)(void *arg); /* right after publish, still inside the gate and the mutexes: limbo links, id tables. May be NULL */
+	void *published_arg;
+};
+int daxl_commit(struct daxl_commit *commit, bool *credit);
+/* As daxl_commit with the slots a lease kept for it (>= what the record needs; records that do not fit use payload
+ * pages). */
+int daxl_commit_with(struct daxl_commit *commit, unsigned *slots);
+
+/* Waits once for the frees pending in the grace period; true when there were any: try again. No lock held. Before
+ * -ENOSPC. */
+bool daxl_wait_for_frees(struct daxl_pool *pool);
+
+/* --- retire.c --- */
+/* Hands a replaced version to its grace period. Cannot fail. */
+void daxl_retire_start(struct daxl_retire *retire);
+/* A checkpoint has ended (ckpt_active is false again): frees what waited for it. No lock of rank SPACE held. */
+void daxl_retire_flush(struct daxl_pool *pool);
+
+/* --- stat.c --- */
+void daxl_pool_fill_stat(struct daxl_pool *pool, struct daxl_pool_stat *ret_stat);
+
+/* --- checkpoint.c, table.c, load.c, replay.c --- */
+int daxl_ckpt_create(struct daxl_pool *pool, struct daxl_ckpt **ret_ckpt);
+void daxl_ckpt_destroy(struct daxl_ckpt *ckpt);
+/* Writes a checkpoint now (or waits for the one in progress and then writes one). clean: with the clean flag and
+ * summary (close). -ENOSPC, -ENOMEM: the old one stays valid. No lock held. */
+int daxl_ckpt_run(struct daxl_pool *pool, bool clean, uint64_t new_epoch);
+bool daxl_ckpt_due(const struct daxl_pool *pool); /* by dirty pages against the reserve; one or two loads */
+/* Called inside the gate at publish, before ino->version is replaced: keeps old for a running checkpoint, queues
+ * the file as dirty. pages: new rope nodes of this change. */
+void daxl_ckpt_note(struct daxl_inode *ino, struct daxl_version *old, size_t pages);
+/* A node's pages are used until the next checkpoint is durable; a payload page likewise. */
+void daxl_ckpt_page_retired(struct daxl_pool *pool, daxl_page_t page, daxl_page_t copy);
+void daxl_ckpt_payload_retired(struct daxl_pool *pool, daxl_page_t page);
+/* Loads the newest checkpoint and replays the log into pool (super, media, space, slab set up; names and inodes
+ * empty). *ret_head: log position where new records go; *ret_slot_start. -EUCLEAN, -EIO, -ENOMEM with a message. */
+struct daxl_load_result {
+	uint64_t start, head, epoch;
+	uint64_t records; /* replayed */
+	bool clean;
+};
+int daxl_load(struct daxl_pool *pool, struct daxl_load_result *ret);
+void daxl_ckpt_stat(const struct daxl_pool *pool, uint64_t *ret_checkpoints, uint64_t *ret_pages);
+/* inode.c: adds a loaded or replayed file to the tables (no record; len 0: nameless), with an empty version of
+ * generation 1 which the caller may still change, and keeps next_id above id. -EUCLEAN when id or name is taken,
+ * -ENOMEM. More for load and replay in file/names.h. */
+int daxl_inode_add(struct daxl_pool *pool, uint32_t id, const char *name, size_t len, uint64_t btime_ns, struct daxl_inode **ret_ino);
+struct daxl_inode *daxl_inode_by_id(struct daxl_pool *pool, uint32_t id); /* no reference taken; load only */
+/* Removes from tables and frees at once with its whole rope's blocks (load and replay only). */
+void daxl_inode_erase(struct daxl_pool *pool, struct daxl_inode *ino);
+
+/*
+ * Deletion with limbo, provided by ops/ so that file/ need not know it: set once at start-up. Called with nothing
+ * held when a nameless file's last reference or handle goes: recalls (reason UNLINK), puts busy blocks to limbo, and
+ * commits the DELETE record with daxl_delete_commit.
+ */
+extern int (*daxl_delete_hook)(struct daxl_inode *ino); /* only for files with a range lock */
+int daxl_delete_commit(struct daxl_inode *ino, bool *credit, void (*published)(void *arg), void *arg); /* mutex held: DELETE record, version becomes deleted, blocks freed after grace */
+
+#endif
