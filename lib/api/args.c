@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Argument checks that several calls share. */
+#include <errno.h>
+#include <string.h>
+
+#include "api/wall.h"
+
+int daxl_opts_copy(const char *name, const void *from, void *to, size_t known)
+{
+	size_t size;
+
+	memcpy(&size, from, sizeof(size));
+	if (size < known)
+		return daxl_fail(EINVAL, "struct %s: size %zu is less than the %zu of version 0.1; use its INIT macro", name, size,
+		                 known);
+	const unsigned char *bytes = from;
+
+	for (size_t i = known; i < size; i++)
+		if (bytes[i] != 0)
+			return daxl_fail(E2BIG, "struct %s: byte %zu is set, which only a newer library knows", name, i);
+	memcpy(to, from, known);
+	memcpy(to, &known, sizeof(known));
+	return 0;
+}
+
+int daxl_wait_copy(const struct daxl_wait *from, struct daxl_wait *buf, const struct daxl_wait **ret)
+{
+	if (!from) {
+		*ret = NULL;
+		return 0;
+	}
+	int rc = daxl_opts_copy("daxl_wait", from, buf, sizeof(*buf));
+
+	if (rc)
+		return rc;
+	if (buf->timeout_ms < -1)
+		return daxl_fail(EINVAL, "daxl_wait.timeout_ms %lld is negative", (long long)buf->timeout_ms);
+	if (buf->on_timeout < DAXL_ON_TIMEOUT_FAIL || buf->on_timeout > DAXL_ON_TIMEOUT_LIMBO)
+		return daxl_fail(EINVAL, "daxl_wait.on_timeout %d is unknown", buf->on_timeout);
+	*ret = buf;
+	return 0;
+}
+
+int daxl_check_range(off_t off, off_t len, bool to_end)
+{
+	if (off < 0)
+		return daxl_fail(EINVAL, "offset %lld is negative", (long long)off);
+	if (len <= 0)
+		return daxl_fail(EINVAL, "length %lld is not positive", (long long)len);
+	if (len == DAXL_TO_END && !to_end)
+		return 0; /* an ordinary, if large, length: the maximum is checked later */
+	return 0;
+}
+
+int daxl_check_writable(const struct daxl_file *file)
+{
+	if (!file->writable)
+		return daxl_fail(EBADF, "the file was opened for reading only");
+	return 0;
+}
+
+int daxl_check_max(const struct daxl_file *file, off_t off, off_t len)
+{
+	uint64_t max = file->pool->max_file_size;
+
+	if ((uint64_t)off > max || (uint64_t)len > max - (uint64_t)off)
+		return daxl_fail(EFBIG, "[%lld, +%lld) ends past the largest file size of %llu bytes", (long long)off,
+		                 (long long)len, (unsigned long long)max);
+	return 0;
+}

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* <daxlayout/pool.h>, <daxlayout/error.h>, <daxlayout/version.h>. */
+#include <daxlayout/pool.h>
+
+#include <errno.h>
+#include <fcntl.h>
+
+#include <daxlayout/error.h>
+#include <daxlayout/version.h>
+
+#include "api/wall.h"
+#include "base/hook.h"
+
+DAXL_API unsigned daxl_version(void)
+{
+	return (unsigned)DAXL_VERSION_MAJOR << 16 | (unsigned)DAXL_VERSION_MINOR << 8 | (unsigned)DAXL_VERSION_PATCH;
+}
+
+DAXL_API const char *daxl_errormsg(void)
+{
+	return daxl_error_last();
+}
+
+static int check_opts(const struct daxl_pool_opts *opts, struct daxl_pool_opts *ret, uint32_t known_flags)
+{
+	static const struct daxl_pool_opts none = DAXL_POOL_OPTS_INIT;
+	int rc = daxl_opts_copy("daxl_pool_opts", opts ? opts : &none, ret, sizeof(*ret));
+
+	if (!rc && (ret->flags & ~known_flags))
+		rc = daxl_fail(EINVAL, "pool flags %#x are unknown or not for this call", ret->flags & ~known_flags);
+	return rc;
+}
+
+/* Gives a loaded pool its counters. On failure the pool is ended. */
+static int finish_open(struct daxl_pool *pool, struct daxl_pool **ret_pool)
+{
+	pool->stats = daxl_stats_shared_new();
+	if (!pool->stats) {
+		(void)daxl_pool_end(pool);
+		return daxl_fail(ENOMEM, "no memory for the pool's counters");
+	}
+	*ret_pool = pool;
+	return 0;
+}
+
+DAXL_API int daxl_pool_create(const char *path, uint64_t size, const struct daxl_pool_opts *opts, struct daxl_pool **ret_pool)
+{
+	struct daxl_pool_opts o;
+	struct daxl_pool *pool;
+	int rc = check_opts(opts, &o, DAXL_POOL_SPARSE);
+
+	if (!rc)
+		rc = daxl_pool_make(path, size, &o, &pool);
+	return rc ? rc : finish_open(pool, ret_pool);
+}
+
+DAXL_API int daxl_pool_open(const char *path, const struct daxl_pool_opts *opts, struct daxl_pool **ret_pool)
+{
+	struct daxl_pool_opts o;
+	struct daxl_pool *pool;
+	int rc = check_opts(opts, &o, DAXL_POOL_READ_ONLY);
+
+	if (!rc)
+		rc = daxl_pool_load(path, &o, &pool);
+	return rc ? rc : finish_open(pool, ret_pool);
+}
+
+DAXL_API int daxl_pool_close(struct daxl_pool *pool)
+{
+	struct daxl_stats_shared *stats = pool->stats;
+	int rc = daxl_pool_end(pool);
+
+	if (!rc)
+		daxl_free(stats);
+	return rc;
+}
+
+DAXL_API int daxl_pool_stat(struct daxl_pool *pool, struct daxl_pool_stat *ret_stat)
+{
+	daxl_pool_fill_stat(pool, ret_stat);
+	return 0;
+}
+
+DAXL_API int daxl_pool_checkpoint(struct daxl_pool *pool)
+{
+	struct daxl_count count = daxl_count_begin(pool, DAXL_STAT_CHECKPOINT);
+	int rc = pool->read_only ? daxl_fail(EROFS, "the pool is open for reading only")
+	                         : daxl_ckpt_run(pool, false, pool->epoch);
+
+	return daxl_count_end_int(&count, rc);
+}
+
+DAXL_API int daxl_pool_grow(struct daxl_pool *pool, uint64_t new_size)
+{
+	(void)pool, (void)new_size;
+	return daxl_fail(EOPNOTSUPP, "growing a pool is not there yet");
+}
+
+DAXL_API int daxl_pool_event_fd(struct daxl_pool *pool)
+{
+	return daxl_domain_event_fd(pool->domain);
+}
+
+DAXL_API int daxl_event_next(struct daxl_pool *pool, struct daxl_event *ret_event)
+{
+	return daxl_domain_event_next(pool->domain, ret_event);
+}
+
+DAXL_API void *daxl_pool_base(struct daxl_pool *pool)
+{
+	return daxl_media_base(pool->media);
+}

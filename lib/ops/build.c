@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What builds have in common: new blocks, edits with their record, edges, growth, limbo. All with the file mutex held. */
+#include <errno.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/hook.h"
+#include "ops/op.h"
+
+int daxl_op_begin(struct daxl_op *op, unsigned part, unsigned rec_type)
+{
+	struct daxl_opfile *f = &op->f[part];
+	int rc = daxl_change_begin(&f->change, f->ino, !op->recipe->keeps_times);
+
+	if (rc)
+		return rc;
+	f->begun = true;
+	if (op->has_rec)
+		return 0;
+	daxl_record_init(&op->rec, rec_type);
+	op->has_rec = true;
+	if (rec_type == DAXL_REC_MAP || rec_type == DAXL_REC_TRUNCATE || rec_type == DAXL_REC_COLLAPSE ||
+	    rec_type == DAXL_REC_INSERT)
+		rc = daxl_record_map_begin(&op->rec, rec_type, f->ino->id);
+	return rc;
+}
+
+int daxl_op_reserve(struct daxl_op *op, daxl_nblk_t n)
+{
+	if (n == 0)
+		return 0;
+	int rc = daxl_space_reserve(op->pool->space, DAXL_SPACE_DATA, n);
+
+	if (rc) {
+		char label[320];
+		struct daxl_space_stat st;
+
+		daxl_space_stat(op->pool->space, &st);
+		return daxl_fail(ENOSPC, "file '%s' needs %llu more blocks, the pool has %llu free of which %llu are kept back",
+		                 daxl_inode_label(op->f[0].ino, label, sizeof(label)), (unsigned long long)n,
+		                 (unsigned long long)st.free, (unsigned long long)st.keep_back);
+	}
+	op->reserved += n;
+	return 0;
+}
+
+int daxl_op_take(struct daxl_op *op, daxl_nblk_t want, daxl_blk_t hint, struct daxl_blkrun *ret)
+{
+	assert(want <= op->reserved);
+	if (op->ntaken == op->taken_cap) {
+		struct daxl_blkrun *more =
+			daxl_op_widen_array(op->taken, op->taken_inline, &op->taken_cap, sizeof(*more));
+
+		if (!more)
+			return daxl_fail(ENOMEM, "no memory for the list of new blocks");
+		op->taken = more;
+	}
+	daxl_space_take(op->pool->space, want, hint, ret);
+	op->reserved -= ret->len;
+	op->taken[op->ntaken++] = *ret;
+	return 0;
+}
+
+int daxl_op_set(struct daxl_op *op, unsigned part, daxl_fblk_t at, daxl_nblk_t len, daxl_blk_t blk, uint32_t flags)
+{
+	struct daxl_run run = { .len = len, .blk = flags & DAXL_RUN_HOLE ? 0 : blk, .flags = flags };
+	uint64_t val = flags & DAXL_RUN_HOLE ? DAXL_EDIT_HOLE : blk | (flags & DAXL_RUN_UNWRITTEN ? DAXL_EDIT_UNWRITTEN : 0);
+	int rc = daxl_edit_set(&op->f[part].change.edit, at, &run);
+
+	op->changed = true;
+	if (rc || op->rec.type != DAXL_REC_CLONE)
+		return rc ? rc : daxl_record_map_edit(&op->rec, at, len, val);
+	assert(op->nedits_apart < DAXL_ARRAY_LEN(op->edits_apart));
+	op->edits_apart[op->nedits_apart++] = (struct daxl_md_edit){ .fblk = at, .len = len, .val = val };
+	return 0;
+}
+
+int daxl_op_convert(struct daxl_op *op, unsigned part, daxl_fblk_t at, daxl_nblk_t len)
+{
+	int rc = daxl_edit_convert(&op->f[part].change.edit, at, len);
+
+	op->changed = true;
+	return rc ? rc : daxl_record_map_edit(&op->rec, at, len, DAXL_EDIT_CONVERT);
+}
+
+void daxl_op_zero_with_record(struct daxl_op *op, daxl_blk_t blk, uint64_t from, uint64_t to)
+{
+	assert(op->nin_place < DAXL_ARRAY_LEN(op->in_place));
+	op->in_place[op->nin_place++] =
+		(struct daxl_zeroes){ .addr = daxl_pool_addr(op->pool, blk) + from, .len = to - from };
+}
+
+void daxl_op_zero_now(struct daxl_op *op, daxl_blk_t blk, uint64_t from, uint64_t to)
+{
+	if (from == to)
+		return;
+	daxl_media_zero(op->pool->media, daxl_pool_addr(op->pool, blk) + from, to - from);
+	op->stored = true;
+}
+
+bool daxl_op_must_replace(struct daxl_op *op, unsigned part, daxl_fblk_t at, daxl_blk_t blk)
+{
+	daxl_fblk_t s, e;
+
+	for (size_t i = 0; i < op->ntaken; i++)
+		if (blk - op->taken[i].blk < op->taken[i].len)
+			return false; /* new in this very operation */
+	if (daxl_space_is_shared(op->pool->space, blk, 1, NULL))
+		return true;
+	return op->brk.limbo && daxl_busy_range(op->f[part].ino->rl, at, at + 1, &s, &e);
+}
+
+daxl_blk_t daxl_op_hint(const struct daxl_op *op, unsigned part, daxl_fblk_t at)
+{
+	struct daxl_run run;
+
+	if (at == 0)
+		return 0;
+	daxl_rope_lookup(op->f[part].v->root, at - 1, &run);
+	return run.flags & DAXL_RUN_HOLE ? 0 : run.blk + 1;
+}
+
+int daxl_op_replace_zeroed(struct daxl_op *op, unsigned part, daxl_fblk_t at, daxl_blk_t blk, uint64_t from, uint64_t to)
+{
+	struct daxl_blkrun fresh;
+	uint64_t size = daxl_op_bytes(op, 1);
+	int rc = daxl_op_take(op, 1, daxl_op_hint(op, part, at), &fresh);
+
+	if (rc)
+		return rc;
+	char *dst = daxl_pool_addr(op->pool, fresh.blk), *src = daxl_pool_addr(op->pool, blk);
+
+	if (from > 0)
+		daxl_media_copy(op->pool->media, dst, src, from);
+	daxl_media_zero(op->pool->media, dst + from, to - from);
+	if (to < size)
+		daxl_media_copy(op->pool->media, dst + to, src + to, size - to);
+	op->stored = true;
+	return daxl_op_set(op, part, at, 1, fresh.blk, 0);
+}
+
+int daxl_op_zero_edge(struct daxl_op *op, unsigned part, uint64_t from, uint64_t to, bool before_record, daxl_nblk_t *need)
+{
+	daxl_fblk_t at = daxl_op_blk_down(op, from);
+	uint64_t base = daxl_op_bytes(op, at);
+	struct daxl_run run;
+
+	if (from >= to)
+		return 0;
+	assert(to - base <= daxl_op_bytes(op, 1));
+	daxl_rope_lookup(daxl_op_root(op, part), at, &run);
+	if (run.flags & (DAXL_RUN_HOLE | DAXL_RUN_UNWRITTEN))
+		return 0; /* reads as zeroes already */
+	bool replace = daxl_op_must_replace(op, part, at, run.blk);
+
+	if (need) {
+		*need += replace;
+		return 0;
+	}
+	if (replace)
+		return daxl_op_replace_zeroed(op, part, at, run.blk, from - base, to - base);
+	if (before_record)
+		daxl_op_zero_now(op, run.blk, from - base, to - base);
+	else
+		daxl_op_zero_with_record(op, run.blk, from - base, to - base);
+	return 0;
+}
+
+void daxl_op_plan_growth(struct daxl_op *op, unsigned part, uint64_t new_size)
+{
+	const struct daxl_version *v = op->f[part].v;
+	daxl_fblk_t tail = daxl_op_blk_down(op, v->size);
+	struct daxl_run run;
+
+	if (new_size <= v->size || daxl_offset_in_block(v->size, op->shift) == 0)
+		return;
+	daxl_rope_lookup(v->root, tail, &run);
+	if (run.flags & (DAXL_RUN_HOLE | DAXL_RUN_UNWRITTEN))
+		daxl_op_close(op, part, tail, tail + 1);
+	else if (daxl_space_is_shared(op->pool->space, run.blk, 1, NULL))
+		daxl_op_clause(op, part, tail, tail + 1, DAXL_LEVEL_U, DAXL_WHO_ALL);
+	else
+		daxl_op_clause(op, part, tail, tail + 1, DAXL_LEVEL_U, DAXL_WHO_WRITE);
+}
+
+int daxl_op_grow(struct daxl_op *op, unsigned part, uint64_t new_size, daxl_nblk_t *need)
+{
+	const struct daxl_version *v = op->f[part].v;
+	uint64_t tail_end = daxl_op_bytes(op, daxl_op_blk_up(op, v->size));
+	int rc = 0;
+
+	if (new_size <= v->size)
+		return 0;
+	if (tail_end > v->size)
+		rc = daxl_op_zero_edge(op, part, v->size, tail_end, true, need);
+	if (!rc && !need) {
+		op->f[part].change.next->size = new_size;
+		op->changed = true;
+	}
+	return rc;
+}
+
+static int add_run(daxl_fblk_t at, const struct daxl_run *run, void *arg)
+{
+	(void)at;
+	struct daxl_limbo *limbo = arg;
+
+	return run->flags & DAXL_RUN_HOLE ? 0 : daxl_limbo_add(limbo, run->blk, run->len);
+}
+
+int daxl_op_limbo(struct daxl_op *op, unsigned part, daxl_fblk_t start, daxl_fblk_t end)
+{
+	struct daxl_opfile *f = &op->f[part];
+	daxl_fblk_t s, e, at = start;
+	size_t busy;
+	int rc = 0;
+
+	if (!op->brk.limbo || !daxl_busy_range(f->ino->rl, start, end, &s, &e))
+		return 0;
+	if (!op->limbo)
+		rc = daxl_limbo_create(op->pool->space, NULL, NULL, &op->limbo);
+	while (!rc && at < end && daxl_busy_range(f->ino->rl, at, end, &s, &e)) {
+		rc = daxl_rope_walk(f->v->root, s, e, add_run, op->limbo);
+		at = e;
+	}
+	if (rc)
+		return rc;
+	if (op->nlinks == op->links_cap) {
+		struct daxl_limbo_links **more =
+			daxl_op_widen_array(op->links, op->links_inline, &op->links_cap, sizeof(struct daxl_limbo_links *));
+
+		if (!more)
+			return daxl_fail(ENOMEM, "no memory for the list of leases whose blocks go to limbo");
+		op->links = more;
+	}
+	rc = daxl_break_limbo_prepare(&op->brk, part, start, end, op->limbo, &op->links[op->nlinks], &busy);
+	if (!rc)
+		op->nlinks++;
+	return rc;
+}
+
+/* New blocks for [at, at + len), mapped with flags; how they are filled before is up to fill. */
+enum fill { FILL_NOT, FILL_ZERO, FILL_COPY };
+
+static int set_fresh(struct daxl_op *op, unsigned part, daxl_fblk_t at, daxl_nblk_t len, uint32_t flags, enum fill fill,
+                     daxl_blk_t old)
+{
+	struct daxl_media *media = op->pool->media;
+	daxl_blk_t hint = daxl_op_hint(op, part, at);
+	int rc = 0;
+
+	while (!rc && len) {
+		struct daxl_blkrun fresh;
+
+		rc = daxl_op_take(op, len, hint, &fresh);
+		if (rc)
+			break;
+		char *dst = daxl_pool_addr(op->pool, fresh.blk);
+
+		if (fill == FILL_ZERO)
+			daxl_media_zero(media, dst, daxl_op_bytes(op, fresh.len));
+		else if (fill == FILL_COPY)
+			daxl_media_copy(media, dst, daxl_pool_addr(op->pool, old), daxl_op_bytes(op, fresh.len));
+		op->stored |= fill != FILL_NOT;
+		rc = daxl_op_set(op, part, at, fresh.len, fresh.blk, flags);
+		at += fresh.len;
+		old += fresh.len;
+		len -= fresh.len;
+		hint = fresh.blk + fresh.len;
+	}
+	return rc;
+}
+
+int daxl_op_set_new(struct daxl_op *op, unsigned part, daxl_fblk_t at, daxl_nblk_t len, uint32_t flags)
+{
+	return set_fresh(op, part, at, len, flags, FILL_NOT, 0);
+}
+
+int daxl_op_set_copy(struct daxl_op *op, unsigned part, daxl_fblk_t at, daxl_nblk_t len, daxl_blk_t old)
+{
+	return set_fresh(op, part, at, len, 0, FILL_COPY, old);
+}
+
+int daxl_op_set_zeroed(struct daxl_op *op, unsigned part, daxl_fblk_t at, daxl_nblk_t len, uint32_t flags)
+{
+	return set_fresh(op, part, at, len, flags, FILL_ZERO, 0);
+}

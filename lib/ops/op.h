@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The recipe that every layout operation follows.
+ *
+ *     check what can be refused, take log credit          nobody recalled yet
+ *     close the range, recall, wait                       lease/break.h
+ *     let counted in-place writers out                    unless only blocks are removed
+ *     lock the file(s), plan again: still covered?        else once more round, closing the whole file
+ *     reserve blocks and build the next version           may fail: nothing changed
+ *     persist new data, then commit                       one record, one fence
+ *     open the range
+ *
+ * An operation brings two functions. plan says, for the version it is shown, whether it must be refused, which range it closes and which leases it
+ * concerns (clauses); it runs before the break, when the break is first in its queue, and again under the file mutex, and
+ * must not change anything but its own struct. build makes the change, with the mutex held and everything drained.
+ */
+#ifndef DAXL_OPS_OP_H
+#define DAXL_OPS_OP_H
+
+#include "file/file.h"
+
+struct daxl_op;
+
+struct daxl_recipe {
+	int (*plan)(struct daxl_op *op);
+	int (*build)(struct daxl_op *op);
+	void (*undo)(struct daxl_op *op); /* after a build that failed: takes back what only the operation knows; may be NULL */
+	uint32_t reason;   /* DAXL_REASON_* */
+	bool limbo_ok;     /* DAXL_ON_TIMEOUT_LIMBO may be asked for */
+	bool only_removes; /* no need to wait for in-place writers */
+	bool moves;        /* readers must look again: blocks move or become shared */
+	bool keeps_times;  /* mtime stays (a lease grant that only fills) */
+};
+
+/* One file of an operation. */
+struct daxl_opfile {
+	struct daxl_inode *ino;
+	const struct daxl_version *v; /* what plan and build look at */
+	daxl_fblk_t start, end;       /* the range to close, set by plan */
+	struct daxl_change change;
+	bool begun;
+};
+
+struct daxl_zeroes {
+	char *addr;
+	size_t len;
+};
+
+#define DAXL_OP_CLAUSES_INLINE 8u
+#define DAXL_OP_TAKEN_INLINE 8u
+
+struct daxl_op {
+	const struct daxl_recipe *recipe;
+	struct daxl_pool *pool;
+	unsigned shift; /* of a block */
+	struct daxl_break brk;
+	struct daxl_opfile f[2];
+	unsigned nfiles;
+	bool credit;
+	bool credit_given; /* by the caller: commit_slots */
+	/* plan's answer */
+	struct daxl_clause *clauses;
+	size_t nclauses, clauses_cap;
+	struct daxl_clause clauses_inline[DAXL_OP_CLAUSES_INLINE];
+	bool want_clauses; /* false: no lease can be concerned, do not bother */
+	bool no_memory;    /* a clause was lost: the plan fails */
+	/* build's state */
+	struct daxl_record rec;
+	bool has_rec;
+	/* edits of a record that is no MAP (a replaced edge of a clone's destination): they go behind its own struct */
+	struct daxl_md_edit edits_apart[2];
+	uint32_t nedits_apart;
+	struct daxl_blkrun *taken; /* new blocks: given back when the build fails */
+	size_t ntaken, taken_cap;
+	struct daxl_blkrun taken_inline[DAXL_OP_TAKEN_INLINE];
+	daxl_nblk_t reserved; /* blocks still set aside */
+	bool stored;          /* data was stored: a fence must precede the record */
+	bool changed;         /* there is something to commit */
+	struct daxl_zeroes in_place[2]; /* edges to be zeroed with the record */
+	unsigned nin_place;
+	struct daxl_limbo *limbo;
+	struct daxl_limbo_links **links;
+	size_t nlinks, links_cap;
+	struct daxl_limbo_links *links_inline[4];
+	void (*published)(struct daxl_op *op); /* the operation's own step inside the gate, may be NULL */
+	void (*before_open)(struct daxl_op *op); /* after success, the range still closed, no mutex held; may be NULL */
+};
+
+/* Prepares op over one or two files. wait NULL: def. Returns -EINVAL, -E2BIG for a bad wait. */
+int daxl_op_init(struct daxl_op *op, const struct daxl_recipe *recipe, struct daxl_inode *a, struct daxl_inode *b,
+                 const struct daxl_wait *wait, const struct daxl_wait *def);
+/* Runs the recipe. Nothing may be held. Whatever it returns, op holds nothing afterwards. */
+int daxl_op_run(struct daxl_op *op);
+
+/* A full array of cap items (its first home inline_array, inside op) doubled: NULL and unchanged when there is no memory. */
+void *daxl_op_widen_array(void *array, void *inline_array, size_t *cap, size_t item);
+
+/* For plan: the range part must close (grows the hull), and whom the operation concerns. */
+void daxl_op_close(struct daxl_op *op, unsigned part, daxl_fblk_t start, daxl_fblk_t end);
+void daxl_op_clause(struct daxl_op *op, unsigned part, daxl_fblk_t start, daxl_fblk_t end, enum daxl_level level,
+                    enum daxl_who who);
+void daxl_op_add_clause(struct daxl_op *op, const struct daxl_clause *clause);
+/* The growth rule: the size of part is to become new_size (bytes). */
+void daxl_op_plan_growth(struct daxl_op *op, unsigned part, uint64_t new_size);
+
+/* For build. All return 0 or a negative errno, after which the driver undoes everything. */
+int daxl_op_begin(struct daxl_op *op, unsigned part, unsigned rec_type); /* the change and the MAP-like record of part */
+int daxl_op_reserve(struct daxl_op *op, daxl_nblk_t n);                  /* -ENOSPC */
+int daxl_op_take(struct daxl_op *op, daxl_nblk_t want, daxl_blk_t hint, struct daxl_blkrun *ret);
+int daxl_op_set(struct daxl_op *op, unsigned part, daxl_fblk_t at, daxl_nblk_t len, daxl_blk_t blk, uint32_t flags);
+/* Maps new blocks over [at, at + len), as reserved. */
+int daxl_op_set_new(struct daxl_op *op, unsigned part, daxl_fblk_t at, daxl_nblk_t len, uint32_t flags);
+/* The same with new blocks that are copies of the blocks from old. */
+int daxl_op_set_copy(struct daxl_op *op, unsigned part, daxl_fblk_t at, daxl_nblk_t len, daxl_blk_t old);
+/* The same with new blocks full of zeroes. */
+int daxl_op_set_zeroed(struct daxl_op *op, unsigned part, daxl_fblk_t at, daxl_nblk_t len, uint32_t flags);
+int daxl_op_convert(struct daxl_op *op, unsigned part, daxl_fblk_t at, daxl_nblk_t len);
+void daxl_op_zero_with_record(struct daxl_op *op, daxl_blk_t blk, uint64_t from, uint64_t to); /* bytes inside the block */
+void daxl_op_zero_now(struct daxl_op *op, daxl_blk_t blk, uint64_t from, uint64_t to);
+/* What to do about one block that is to be changed: true when it must be replaced by a new one (shared, or busy under limbo). */
+bool daxl_op_must_replace(struct daxl_op *op, unsigned part, daxl_fblk_t at, daxl_blk_t blk);
+/* Replaces the written block at at by a copy in a new block whose bytes [from, to) are zero. Takes one reserved block. */
+int daxl_op_replace_zeroed(struct daxl_op *op, unsigned part, daxl_fblk_t at, daxl_blk_t blk, uint64_t from, uint64_t to);
+/* Zeroes [from, to) bytes of the file inside one block, if that block is written: with the record or before it. *need (not NULL): only counts the blocks it would take. */
+int daxl_op_zero_edge(struct daxl_op *op, unsigned part, uint64_t from, uint64_t to, bool before_record, daxl_nblk_t *need);
+/* The growth rule's zeroes for new_size, and the size itself. need as above. */
+int daxl_op_grow(struct daxl_op *op, unsigned part, uint64_t new_size, daxl_nblk_t *need);
+/* Blocks of [start, end) that are busy leave the file for limbo (only when the break ended in limbo). Before the map is edited. */
+int daxl_op_limbo(struct daxl_op *op, unsigned part, daxl_fblk_t start, daxl_fblk_t end);
+/* The block after the one mapped before at: where new blocks had best lie. */
+daxl_blk_t daxl_op_hint(const struct daxl_op *op, unsigned part, daxl_fblk_t at);
+
+/* The map as far as it has been built. */
+static inline const struct daxl_node *daxl_op_root(const struct daxl_op *op, unsigned part)
+{
+	return op->f[part].begun ? op->f[part].change.edit.root : op->f[part].v->root;
+}
+
+static inline daxl_fblk_t daxl_op_blk_down(const struct daxl_op *op, uint64_t byte)
+{
+	return daxl_bytes_to_blocks_down(byte, op->shift);
+}
+
+static inline daxl_fblk_t daxl_op_blk_up(const struct daxl_op *op, uint64_t byte)
+{
+	return daxl_bytes_to_blocks_up(byte, op->shift);
+}
+
+static inline uint64_t daxl_op_bytes(const struct daxl_op *op, uint64_t blocks)
+{
+	return daxl_blocks_to_bytes(blocks, op->shift);
+}
+
+#endif

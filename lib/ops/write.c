@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Writing. Two ways:
+ *
+ * In place, when every byte of the call falls into written, unshared blocks below the size and no STABLE or EXCLUSIVE lease of somebody else is in
+ * the way: the writer counts itself, looks up, stores, flushes, and one fence makes it durable. No lock, no record.
+ *
+ * As an operation otherwise, and always when it is to be atomic: holes get new blocks, unwritten runs are converted, shared blocks are copied, the size may grow; data and zeroes first, then
+ * one record for the whole call.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/hook.h"
+#include "ops/iov.h"
+#include "ops/op.h"
+#include "ops/ops.h"
+
+#define PIECE (64u << 10)
+
+struct write_op {
+	struct daxl_op op;
+	struct daxl_iov data; /* as the call gave it; build works on a copy */
+	uint64_t off, len;
+	bool append;
+	bool atomic; /* all of it into new blocks: wholly there after a crash, or not at all */
+};
+
+/* Stores len bytes from the cursor at dst. Not fenced. */
+static void store_iov(struct daxl_media *media, char *dst, struct daxl_iov *it, size_t len)
+{
+	while (len) {
+		size_t room;
+		char *src = daxl_iov_span(it, &room);
+		size_t n = daxl_min_u64(room, len);
+
+		daxl_media_copy(media, dst, src, n);
+		daxl_iov_skip(it, n);
+		dst += n;
+		len -= n;
+	}
+}
+
+struct scan {
+	const struct daxl_space *space;
+	bool plain;
+};
+
+static int is_plain(daxl_fblk_t at, const struct daxl_run *run, void *arg)
+{
+	struct scan *s = arg;
+	daxl_nblk_t same;
+
+	(void)at;
+	s->plain = run->flags == 0 && !daxl_space_is_shared(s->space, run->blk, run->len, &same) && same >= run->len;
+	return !s->plain;
+}
+
+/* Inside a read section: whether [off, off + len) may be stored in place. */
+static bool in_place_possible(const struct daxl_inode *ino, const struct daxl_version *v, uint64_t off, uint64_t len)
+{
+	unsigned shift = ino->pool->block_shift;
+	struct scan s = { .space = ino->pool->space, .plain = true };
+
+	if (off + len > v->size)
+		return false;
+	daxl_rope_walk(v->root, daxl_bytes_to_blocks_down(off, shift), daxl_bytes_to_blocks_up(off + len, shift), is_plain,
+	               &s);
+	return s.plain;
+}
+
+struct store {
+	struct daxl_pool *pool;
+	struct daxl_iov *it;
+	uint64_t off, len;
+};
+
+static int store_run(daxl_fblk_t at, const struct daxl_run *run, void *arg)
+{
+	struct store *s = arg;
+	unsigned shift = s->pool->block_shift;
+	uint64_t base = daxl_blocks_to_bytes(at, shift);
+	uint64_t from = daxl_max_u64(base, s->off);
+	uint64_t to = daxl_min_u64(base + daxl_blocks_to_bytes(run->len, shift), s->off + s->len);
+
+	DAXL_HOOK("write:looked-up");
+	store_iov(s->pool->media, daxl_pool_addr(s->pool, run->blk) + (from - base), s->it, to - from);
+	return 0;
+}
+
+/* Stores as much as can be stored in place, in pieces, each against one map; *ret_done bytes. Then one fence. */
+static int write_in_place(struct daxl_file *file, struct daxl_iov *it, uint64_t off, uint64_t len, uint64_t owner,
+                          uint64_t *ret_done)
+{
+	struct daxl_inode *ino = file->ino;
+	unsigned shift = ino->pool->block_shift, stripe;
+	daxl_fblk_t start = daxl_bytes_to_blocks_down(off, shift), end = daxl_bytes_to_blocks_up(off + len, shift);
+	uint64_t done = 0;
+	bool possible;
+	int rc;
+
+	daxl_rcu_read_lock();
+	possible = in_place_possible(ino, daxl_version_get(ino), off, len);
+	daxl_rcu_read_unlock();
+	*ret_done = 0;
+	if (!possible)
+		return 0;
+	rc = daxl_writer_enter(ino->rl, start, end, &stripe);
+	if (rc)
+		return rc;
+	if (daxl_solid_conflict(ino->rl, start, end, owner))
+		possible = false;
+	while (possible && done < len) {
+		struct store s = { .pool = ino->pool, .it = it, .off = off + done, .len = daxl_min_u64(len - done, PIECE) };
+
+		daxl_rcu_read_lock();
+		const struct daxl_version *v = daxl_version_get(ino);
+
+		possible = in_place_possible(ino, v, s.off, s.len);
+		if (possible)
+			(void)daxl_rope_walk(v->root, daxl_bytes_to_blocks_down(s.off, shift),
+			                     daxl_bytes_to_blocks_up(s.off + s.len, shift), store_run, &s);
+		daxl_rcu_read_unlock();
+		if (possible)
+			done += s.len;
+	}
+	if (done)
+		daxl_media_fence(ino->pool->media);
+	daxl_writer_leave(ino->rl, stripe);
+	*ret_done = done;
+	return 0;
+}
+
+struct write_walk {
+	struct write_op *w;
+	uint64_t off, end; /* bytes of the call */
+	daxl_nblk_t need;
+	struct daxl_iov it;
+};
+
+/* Whether the call covers only part of the blocks [at, at + len) at their edges. */
+static void edges(const struct write_walk *ww, daxl_fblk_t at, daxl_nblk_t len, uint64_t *ret_head, uint64_t *ret_tail)
+{
+	const struct daxl_op *op = &ww->w->op;
+	uint64_t base = daxl_op_bytes(op, at), end = daxl_op_bytes(op, at + len);
+
+	*ret_head = ww->off > base ? ww->off - base : 0;
+	*ret_tail = ww->end < end ? end - ww->end : 0;
+}
+
+static int plan_run(daxl_fblk_t at, const struct daxl_run *run, void *arg)
+{
+	struct write_walk *ww = arg;
+	struct daxl_op *op = &ww->w->op;
+	uint64_t head, tail;
+
+	if (run->flags) {
+		daxl_op_clause(op, 0, at, at + run->len, DAXL_LEVEL_W, DAXL_WHO_HOLE);
+		edges(ww, at, run->len, &head, &tail);
+		if ((run->flags & DAXL_RUN_UNWRITTEN) && head)
+			daxl_op_clause(op, 0, at, at + 1, DAXL_LEVEL_U, DAXL_WHO_ALL);
+		if ((run->flags & DAXL_RUN_UNWRITTEN) && tail)
+			daxl_op_clause(op, 0, at + run->len - 1, at + run->len, DAXL_LEVEL_U, DAXL_WHO_ALL);
+		return 0;
+	}
+	for (daxl_nblk_t i = 0, n; i < run->len; i += n)
+		if (daxl_space_is_shared(op->pool->space, run->blk + i, run->len - i, &n))
+			daxl_op_clause(op, 0, at + i, at + i + n, DAXL_LEVEL_U, DAXL_WHO_ALL);
+	return 0;
+}
+
+static int plan_write(struct daxl_op *op)
+{
+	struct write_op *w = daxl_container_of(op, struct write_op, op);
+	const struct daxl_version *v = op->f[0].v;
+
+	if (w->append) {
+		w->off = v->size;
+		if (w->len > op->pool->max_file_size - w->off)
+			return daxl_fail(EFBIG, "append of %llu bytes at %llu grows the file past its maximum",
+			                 (unsigned long long)w->len, (unsigned long long)w->off);
+		daxl_op_close(op, 0, daxl_op_blk_down(op, v->size), DAXL_FBLK_INF);
+	}
+	daxl_fblk_t start = daxl_op_blk_down(op, w->off), end = daxl_op_blk_up(op, w->off + w->len);
+	struct write_walk ww = { .w = w, .off = w->off, .end = w->off + w->len };
+
+	daxl_op_plan_growth(op, 0, w->off + w->len);
+	if (w->atomic) {
+		daxl_op_clause(op, 0, start, end, DAXL_LEVEL_U, DAXL_WHO_ALL);
+		return 0;
+	}
+	daxl_op_clause(op, 0, start, end, DAXL_LEVEL_W, DAXL_WHO_SOLID);
+	if (op->want_clauses)
+		return daxl_rope_walk(v->root, start, end, plan_run, &ww);
+	return 0;
+}
+
+/*
+ * How the first blocks of a mapped run are to be written: *ret_n blocks from at have one answer. True: by new blocks, because the write is
+ * atomic, or they are shared, or are the partly written edge of an unwritten run and busy under limbo.
+ */
+static bool by_new_blocks(const struct write_walk *ww, daxl_fblk_t at, daxl_blk_t blk, daxl_nblk_t len, bool unwritten,
+                          daxl_nblk_t *ret_n)
+{
+	const struct daxl_op *op = &ww->w->op;
+	bool shared = daxl_space_is_shared(op->pool->space, blk, len, ret_n);
+	daxl_fblk_t s, e;
+
+	if (ww->w->atomic) {
+		*ret_n = len;
+		return true;
+	}
+	if (shared || !unwritten || !op->brk.limbo)
+		return shared;
+	uint64_t base = daxl_op_bytes(op, at), block = daxl_op_bytes(op, 1);
+
+	if (ww->off <= base && ww->end >= base + block) { /* no edge: up to the edge at the end, if there is one */
+		daxl_nblk_t whole = daxl_op_blk_down(op, ww->end) - at;
+
+		*ret_n = daxl_min_u64(*ret_n, whole);
+		return false;
+	}
+	*ret_n = 1;
+	return daxl_busy_range(op->f[0].ino->rl, at, at + 1, &s, &e);
+}
+
+/* Blocks of the call within run: how many new ones it takes. */
+static int count_run(daxl_fblk_t at, const struct daxl_run *run, void *arg)
+{
+	struct write_walk *ww = arg;
+
+	if (run->flags & DAXL_RUN_HOLE) {
+		ww->need += run->len;
+		return 0;
+	}
+	for (daxl_nblk_t i = 0, n; i < run->len; i += n)
+		if (by_new_blocks(ww, at + i, run->blk + i, run->len - i, run->flags & DAXL_RUN_UNWRITTEN, &n))
+			ww->need += n;
+	return 0;
+}
+
+/* Fills n blocks at blk for file blocks from at: the call's bytes, and around them the bytes of the blocks from old, or zeroes. */
+static void fill(struct write_walk *ww, daxl_fblk_t at, daxl_nblk_t n, daxl_blk_t blk, bool copy, daxl_blk_t old)
+{
+	struct daxl_op *op = &ww->w->op;
+	struct daxl_media *media = op->pool->media;
+	uint64_t head, tail, size = daxl_op_bytes(op, n);
+	char *dst = daxl_pool_addr(op->pool, blk);
+	const char *src = copy ? daxl_pool_addr(op->pool, old) : NULL;
+
+	edges(ww, at, n, &head, &tail);
+	if (head && copy)
+		daxl_media_copy(media, dst, src, head);
+	else if (head)
+		daxl_media_zero(media, dst, head);
+	store_iov(media, dst + head, &ww->it, size - head - tail);
+	if (tail && copy)
+		daxl_media_copy(media, dst + size - tail, src + size - tail, tail);
+	else if (tail)
+		daxl_media_zero(media, dst + size - tail, tail);
+	op->stored = true;
+}
+
+/* New blocks for [at, at + len): filled and mapped. copy: they replace the blocks from old. */
+static int write_new(struct write_walk *ww, daxl_fblk_t at, daxl_nblk_t len, bool copy, daxl_blk_t old)
+{
+	struct daxl_op *op = &ww->w->op;
+	daxl_blk_t hint = daxl_op_hint(op, 0, at);
+	int rc = 0;
+
+	while (!rc && len) {
+		struct daxl_blkrun fresh;
+
+		rc = daxl_op_take(op, len, hint, &fresh);
+		if (rc)
+			break;
+		fill(ww, at, fresh.len, fresh.blk, copy, old);
+		rc = daxl_op_set(op, 0, at, fresh.len, fresh.blk, 0);
+		at += fresh.len;
+		len -= fresh.len;
+		old += fresh.len;
+		hint = fresh.blk + fresh.len;
+	}
+	return rc;
+}
+
+/* Blocks [at, at + len) mapped to blk: stored in place; an unwritten run gets its rest zeroed and is converted. */
+static int write_mapped(struct write_walk *ww, daxl_fblk_t at, daxl_nblk_t len, daxl_blk_t blk, bool unwritten)
+{
+	struct daxl_op *op = &ww->w->op;
+	uint64_t head, tail;
+
+	if (unwritten) {
+		fill(ww, at, len, blk, false, 0);
+		return daxl_op_convert(op, 0, at, len);
+	}
+	edges(ww, at, len, &head, &tail);
+	store_iov(op->pool->media, daxl_pool_addr(op->pool, blk) + head, &ww->it, daxl_op_bytes(op, len) - head - tail);
+	op->stored = true;
+	return 0;
+}
+
+static int write_run(daxl_fblk_t at, const struct daxl_run *run, void *arg)
+{
+	struct write_walk *ww = arg;
+	bool unwritten = run->flags & DAXL_RUN_UNWRITTEN;
+	int rc = 0;
+
+	if (run->flags & DAXL_RUN_HOLE)
+		return write_new(ww, at, run->len, false, 0);
+	for (daxl_nblk_t i = 0, n; !rc && i < run->len; i += n) {
+		if (by_new_blocks(ww, at + i, run->blk + i, run->len - i, unwritten, &n)) {
+			rc = daxl_op_limbo(&ww->w->op, 0, at + i, at + i + n);
+			if (!rc)
+				rc = write_new(ww, at + i, n, !unwritten, run->blk + i);
+		} else {
+			rc = write_mapped(ww, at + i, n, run->blk + i, unwritten);
+		}
+	}
+	return rc;
+}
+
+static int build_write(struct daxl_op *op)
+{
+	struct write_op *w = daxl_container_of(op, struct write_op, op);
+	const struct daxl_version *v = op->f[0].v;
+	uint64_t end = w->off + w->len;
+	daxl_fblk_t from = daxl_op_blk_down(op, w->off), to = daxl_op_blk_up(op, end);
+	struct write_walk ww = { .w = w, .off = w->off, .end = end, .it = w->data };
+	int rc = daxl_rope_walk(v->root, from, to, count_run, &ww);
+
+	/* The old tail block is zeroed up to the write, and only if the write is not in that very block's replacement. */
+	uint64_t gap_end = daxl_min_u64(daxl_op_bytes(op, daxl_op_blk_up(op, v->size)), w->off);
+	bool gap_apart = v->size < gap_end && daxl_op_blk_down(op, v->size) < from;
+
+	if (!rc && gap_apart)
+		rc = daxl_op_zero_edge(op, 0, v->size, gap_end, true, &ww.need);
+	if (!rc)
+		rc = daxl_op_reserve(op, ww.need);
+	if (!rc)
+		rc = daxl_op_begin(op, 0, DAXL_REC_MAP);
+	if (!rc)
+		rc = daxl_rope_walk(v->root, from, to, write_run, &ww);
+	if (!rc && v->size < gap_end) {
+		if (gap_apart) {
+			rc = daxl_op_zero_edge(op, 0, v->size, gap_end, true, NULL);
+		} else { /* one block holds the old end and the write's start: zero the gap in what is mapped there now */
+			struct daxl_run run;
+
+			daxl_rope_lookup(op->f[0].change.edit.root, from, &run);
+			uint64_t base = daxl_op_bytes(op, from);
+
+			daxl_op_zero_now(op, run.blk, v->size - base, gap_end - base);
+		}
+	}
+	if (!rc && end > v->size) {
+		op->f[0].change.next->size = end;
+		op->changed = true;
+	}
+	return rc;
+}
+
+static const struct daxl_recipe atomic_recipe = {
+	.plan = plan_write,
+	.build = build_write,
+	.reason = DAXL_REASON_ATOMIC_WRITE,
+	.limbo_ok = true,
+};
+
+static const struct daxl_recipe write_recipe = {
+	.plan = plan_write,
+	.build = build_write,
+	.reason = DAXL_REASON_WRITE,
+	.limbo_ok = true,
+};
+
+ssize_t daxl_do_write(struct daxl_file *file, const struct iovec *iov, int iovcnt, uint64_t off, bool append,
+                      unsigned flags, const struct daxl_wait *wait)
+{
+	struct daxl_wait def_buf;
+	const struct daxl_wait *def = daxl_file_wait(file, &def_buf);
+	const struct daxl_wait *eff = wait ? wait : def;
+	struct write_op w = { .append = append, .atomic = flags & DAXL_WRITE_ATOMIC, .off = off };
+	uint64_t done = 0;
+	int rc = 0;
+
+	daxl_iov_init(&w.data, iov, iovcnt);
+	w.len = w.data.left;
+	if (w.len == 0)
+		return 0;
+	if (!append && !w.atomic)
+		rc = write_in_place(file, &w.data, off, w.len, eff ? eff->owner : 0, &done);
+	if (rc || done == w.len)
+		return rc ? rc : (ssize_t)done;
+	w.off += done;
+	w.len -= done;
+	rc = daxl_op_init(&w.op, w.atomic ? &atomic_recipe : &write_recipe, file->ino, NULL, wait, def);
+	if (!rc)
+		rc = daxl_op_run(&w.op);
+	if (rc)
+		return done ? (ssize_t)done : rc;
+	return (ssize_t)(done + w.len);
+}
