@@ -25,7 +25,7 @@
 extern char **environ;
 
 struct record {
-	uint64_t number; /* from 1 */
+	uint64_t number;   /* from 1 */
 	uint64_t words[7]; /* made from number, so that a record in parts shows */
 };
 
@@ -52,7 +52,7 @@ static bool record_good(const struct record *record, uint64_t number)
 
 static void *kill_thread(void *arg)
 {
-	struct timespec time = { .tv_nsec = KILL_AFTER_MS * 1000000 };
+	struct timespec time = {.tv_nsec = KILL_AFTER_MS * 1000000};
 
 	(void)arg;
 	nanosleep(&time, NULL);
@@ -78,7 +78,7 @@ static int worker(const char *path, int pipe_fd)
 {
 	struct daxl_pool *pool;
 	struct daxl_file *journal;
-	struct done done = { 0 };
+	struct done done = {0};
 	pthread_t thread;
 	int err = daxl_pool_open(path, NULL, &pool);
 
@@ -114,7 +114,7 @@ static int worker(const char *path, int pipe_fd)
 static int run_worker(const char *path, struct done *last)
 {
 	char fd[16], flag[] = "--worker", name[] = "crash_recover", path_copy[256];
-	char *argv[] = { name, flag, path_copy, fd, NULL };
+	char *argv[] = {name, flag, path_copy, fd, NULL};
 	struct done done;
 	int pipe_fds[2], status, err;
 	pid_t child;
@@ -186,7 +186,7 @@ static int compare(const char *path, const struct done *told)
 {
 	struct daxl_pool *pool;
 	struct daxl_pool_stat stat;
-	struct done found = { 0 };
+	struct done found = {0};
 	int err = daxl_pool_open(path, NULL, &pool);
 
 	if (err < 0)
@@ -201,8 +201,7 @@ static int compare(const char *path, const struct done *told)
 	printf("journal: %" PRIu64 " records were acknowledged, %" PRIu64 " are there\n", told->journal, found.journal);
 	printf("state:   of record %" PRIu64 " was acknowledged, of record %" PRIu64 " is there\n", told->state,
 	       found.state);
-	printf("pool:    %s\n",
-	       stat.flags & DAXL_POOL_STAT_RECOVERED ? "recovered from the crash" : "closed cleanly?");
+	printf("pool:    %s\n", stat.flags & DAXL_POOL_STAT_RECOVERED ? "recovered from the crash" : "closed cleanly?");
 	/* The step under way when the worker died may be there or not, but there is only one. */
 	if (found.journal < told->journal || found.journal > told->journal + 1 || found.state < told->state ||
 	    found.state > found.journal) {
@@ -215,7 +214,7 @@ static int compare(const char *path, const struct done *told)
 int main(int argc, char **argv)
 {
 	struct daxl_pool *pool;
-	struct done told = { 0 };
+	struct done told = {0};
 	char path[256];
 	int err;
 
@@ -224,8 +223,10 @@ int main(int argc, char **argv)
 	if (argc > 1) {
 		bool help = strcmp(argv[1], "--help") == 0;
 
-		fprintf(help ? stdout : stderr, "usage: %s [--help]\n"
-			"Kills a process that writes to a pool; what it was told is done has to be there.\n", argv[0]);
+		fprintf(help ? stdout : stderr,
+		        "usage: %s [--help]\n"
+		        "Kills a process that writes to a pool; what it was told is done has to be there.\n",
+		        argv[0]);
 		return help ? EXIT_SUCCESS : EXIT_FAILURE;
 	}
 	example_pool_path(path, sizeof(path));

@@ -64,7 +64,7 @@ static int show(const char *name, uint64_t id, void *arg)
 
 static void show_pool(struct daxl_pool *pool)
 {
-	static const char *const granularity[] = { "byte", "cache line", "page" };
+	static const char *const granularity[] = {"byte", "cache line", "page"};
 	struct daxl_pool_stat stat;
 
 	daxl_pool_stat(pool, &stat);
@@ -79,7 +79,8 @@ int main(int argc, char **argv)
 
 	if (argc > 2 || (argc == 2 && strcmp(argv[1], "--help") == 0)) {
 		printf("usage: %s [PATH]\n"
-		       "Adds a file to the pool at PATH, made if there is none, and lists it.\n", argv[0]);
+		       "Adds a file to the pool at PATH, made if there is none, and lists it.\n",
+		       argv[0]);
 		return argc > 2 ? EXIT_FAILURE : EXIT_SUCCESS;
 	}
 	err = argc == 2 ? open_or_create(argv[1], &pool) : example_pool_create(&pool);

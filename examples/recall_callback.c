@@ -100,13 +100,18 @@ static int truncate_under_work(struct daxl_file *file, struct holder *holder)
 static int body(struct daxl_pool *pool)
 {
 	struct daxl_lease_opts opts = DAXL_LEASE_OPTS_INIT;
-	struct holder holder = { .lock = PTHREAD_MUTEX_INITIALIZER, .moved = PTHREAD_COND_INITIALIZER };
+	struct holder holder = {.lock = PTHREAD_MUTEX_INITIALIZER, .moved = PTHREAD_COND_INITIALIZER};
 	struct daxl_file *file;
 	ssize_t count;
 	int err = daxl_open(pool, "work", O_RDWR | O_CREAT, &file);
 
 	if (err < 0)
 		return example_error("daxl_open", err);
+	err = daxl_truncate(file, (off_t)(PIECES * PIECE), NULL);
+	if (err < 0) {
+		daxl_close(file);
+		return example_error("making it larger", err);
+	}
 	opts.mode = DAXL_LEASE_WRITE;
 	opts.owner = daxl_owner_new();
 	opts.recall = on_recall;

@@ -100,7 +100,7 @@ static int run(struct loop *loop)
 
 static int watch(struct loop *loop, int fd)
 {
-	struct epoll_event event = { .events = EPOLLIN, .data.fd = fd };
+	struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
 
 	return epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0 ? example_error("epoll_ctl", -errno) : 0;
 }
@@ -109,7 +109,7 @@ static int watch(struct loop *loop, int fd)
 static int start(struct loop *loop)
 {
 	struct daxl_lease_opts opts = DAXL_LEASE_OPTS_INIT;
-	struct itimerspec transfer = { .it_value.tv_nsec = 50000000 };
+	struct itimerspec transfer = {.it_value.tv_nsec = 50000000};
 	int event_fd = daxl_pool_event_fd(loop->pool), err;
 
 	if (event_fd < 0)
@@ -138,10 +138,11 @@ static int start(struct loop *loop)
 
 static int body(struct daxl_pool *pool)
 {
-	struct loop loop = { .pool = pool, .epoll_fd = epoll_create1(EPOLL_CLOEXEC),
-			     .device_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC) };
-	int err = loop.epoll_fd < 0 || loop.device_fd < 0 ? example_error("epoll or timerfd", -errno) :
-		  daxl_open(pool, "work", O_RDWR | O_CREAT, &loop.file);
+	struct loop loop = {.pool = pool,
+	                    .epoll_fd = epoll_create1(EPOLL_CLOEXEC),
+	                    .device_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC)};
+	int err = loop.epoll_fd < 0 || loop.device_fd < 0 ? example_error("epoll or timerfd", -errno)
+	                                                  : daxl_open(pool, "work", O_RDWR | O_CREAT, &loop.file);
 
 	if (err == 0)
 		err = start(&loop);

@@ -45,7 +45,8 @@ void b_destroy(struct demo *demo)
 		for (unsigned i = 0; i < demo->slot_count; i++)
 			pthread_mutex_destroy(&demo->slots[i].lock);
 	free(demo->slots);
-	daxl_close(demo->b);
+	if (demo->b)
+		daxl_close(demo->b);
 }
 
 /* The first damage is shown with all that is known about it; what follows is only counted. */
@@ -54,10 +55,10 @@ static void show_damage(struct demo *demo, uint64_t number, uint64_t expected, u
 	if (atomic_exchange(&demo->damage_shown, true) || demo->quiet)
 		return;
 	fprintf(stderr, "B is damaged at byte %" PRIu64 ": it should be %016" PRIx64 " and is %016" PRIx64, number * 8,
-		expected, found);
+	        expected, found);
 	if (disk_has_pattern(demo->disk) && (found & MAGIC_MASK) == DISK_MAGIC)
 		fprintf(stderr, ",\n  which the device has read from byte %" PRIu64 " of the disk file, for A",
-			(found & ~MAGIC_MASK) * 8);
+		        (found & ~MAGIC_MASK) * 8);
 	fputc('\n', stderr);
 }
 

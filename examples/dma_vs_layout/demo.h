@@ -31,18 +31,18 @@
 struct disk;
 
 enum count {
-	COUNT_DISK_BYTES,     /* that the device has read into A */
+	COUNT_DISK_BYTES, /* that the device has read into A */
 	COUNT_TRANSFERS,
-	COUNT_STREAMS,        /* pieces of A that the device began to stream into: leases, in safe mode */
-	COUNT_STOPPED,        /* leases of the device whose stream ended early because of a recall */
-	COUNT_RECALLS,        /* leases recalled, those of the checker of A included */
-	COUNT_CHANGES,        /* of A's layout */
-	COUNT_FULL,           /* calls that found the pool full */
-	COUNT_A_CHECKED,      /* bytes of A looked at through leases */
-	COUNT_A_FOREIGN,      /* bytes of A that were neither the disk's nor zero */
-	COUNT_B_WRITTEN,      /* bytes */
-	COUNT_B_CHECKED,      /* bytes */
-	COUNT_B_FOREIGN,      /* bytes of B that B has never written */
+	COUNT_STREAMS,   /* pieces of A that the device began to stream into: leases, in safe mode */
+	COUNT_STOPPED,   /* leases of the device whose stream ended early because of a recall */
+	COUNT_RECALLS,   /* leases recalled, those of the checker of A included */
+	COUNT_CHANGES,   /* of A's layout */
+	COUNT_FULL,      /* calls that found the pool full */
+	COUNT_A_CHECKED, /* bytes of A looked at through leases */
+	COUNT_A_FOREIGN, /* bytes of A that were neither the disk's nor zero */
+	COUNT_B_WRITTEN, /* bytes */
+	COUNT_B_CHECKED, /* bytes */
+	COUNT_B_FOREIGN, /* bytes of B that B has never written */
 	COUNTS
 };
 
@@ -95,7 +95,7 @@ void sleep_until(uint64_t when_ns);
 uint64_t draw(uint64_t *state, uint64_t limit);
 
 /* disk.c. Functions give 0 or a negative errno. */
-int disk_open(const char *path, struct disk **ret_disk); /* path NULL: a file of its own, gone with disk_close */
+int disk_open(const char *path, struct disk **ret_disk);     /* path NULL: a file of its own, gone with disk_close */
 void disk_attach(struct disk *disk, void *base, size_t len); /* base: of the pool, whose memory is to be read into */
 void disk_close(struct disk *disk);
 const char *disk_method(const struct disk *disk);

@@ -21,14 +21,14 @@ _Thread_local uint64_t recalls_here;
 struct device {
 	struct demo *demo;
 	uint64_t owner;
-	off_t a_off;       /* where the next window of A begins */
-	size_t disk_off;   /* where the next read of the disk begins */
-	uint64_t due_ns;   /* when the next read may start */
-	unsigned pending;  /* reads under way */
-	bool busy[QUEUE];  /* tags of theirs */
-	bool error;        /* a read has failed */
+	off_t a_off;      /* where the next window of A begins */
+	size_t disk_off;  /* where the next read of the disk begins */
+	uint64_t due_ns;  /* when the next read may start */
+	unsigned pending; /* reads under way */
+	bool busy[QUEUE]; /* tags of theirs */
+	bool error;       /* a read has failed */
 	struct daxl_extent *extents;
-	size_t room;       /* of extents */
+	size_t room; /* of extents */
 };
 
 /* Called by the library on the thread of the call that wants A's blocks. The device sees the recall at its next pin. */
@@ -141,21 +141,6 @@ static off_t stream(struct device *device, struct daxl_lease *lease, size_t coun
 	return device->error ? 0 : done;
 }
 
-/* Makes room for count extents. */
-static int extents_reserve(struct device *device, size_t count)
-{
-	struct daxl_extent *bigger;
-
-	if (count <= device->room)
-		return 0;
-	bigger = realloc(device->extents, count * sizeof(*bigger));
-	if (!bigger)
-		return -ENOMEM;
-	device->extents = bigger;
-	device->room = count;
-	return 0;
-}
-
 /* One window of A with a lease on it. Closes A's handle: the lease does not need it, and A may so be deleted. */
 static int stream_leased(struct device *device, struct daxl_file *a)
 {
@@ -213,10 +198,13 @@ static int stream_unleased(struct device *device, struct daxl_file *a)
 void *device_thread(void *arg)
 {
 	struct demo *demo = arg;
-	struct device device = { .demo = demo, .owner = daxl_owner_new(), .due_ns = now_ns() };
+	struct device device = {.demo = demo, .owner = daxl_owner_new(), .due_ns = now_ns()};
 	struct daxl_file *a;
-	int err = extents_reserve(&device, (size_t)WINDOW / demo->block_size);
+	int err;
 
+	device.room = (size_t)WINDOW / demo->block_size; /* at worst each block is one */
+	device.extents = calloc(device.room, sizeof(*device.extents));
+	err = device.extents ? 0 : -ENOMEM;
 	while (err == 0 && !demo->stop) {
 		if (device.a_off + WINDOW > demo->a_size)
 			device.a_off = 0;
@@ -235,17 +223,23 @@ void *device_thread(void *arg)
 	return NULL;
 }
 
-/* Counts the bytes at words that are neither the disk's nor zero. Of a disk file of the user's we only know that it
- * does not hold B's words. */
+/*
+ * Counts the bytes at words that are neither the disk's nor zero. Of a disk file of the user's we know only that B's
+ * words do not follow each other in it, though one may be like B's by chance.
+ */
 static void check_words(struct demo *demo, const uint64_t *words, size_t len)
 {
 	bool pattern = disk_has_pattern(demo->disk);
-	uint64_t foreign = 0;
+	uint64_t foreign = 0, last = 0;
 
 	for (size_t i = 0; i < len / sizeof(*words); i++) {
 		uint64_t word = __atomic_load_n(&words[i], __ATOMIC_RELAXED); /* the device may be writing it */
 
-		foreign += pattern ? word != 0 && (word & MAGIC_MASK) != DISK_MAGIC : b_owns(word);
+		if (pattern)
+			foreign += word != 0 && (word & MAGIC_MASK) != DISK_MAGIC;
+		else
+			foreign += b_owns(word) && word == last + 1;
+		last = word;
 	}
 	demo_count(demo, COUNT_A_FOREIGN, foreign * sizeof(*words));
 	demo_count(demo, COUNT_A_CHECKED, len);

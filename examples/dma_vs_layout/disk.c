@@ -34,7 +34,7 @@ struct disk {
 	size_t size; /* bytes, a multiple of TRANSFER */
 	bool pattern;
 	bool direct;
-	bool ram;    /* the file system keeps its files in memory */
+	bool ram; /* the file system keeps its files in memory */
 	bool ring_ready, registered;
 	char source[256];
 	char method[160];
@@ -74,7 +74,7 @@ static int fill(int fd)
 static int make_own(struct disk *disk)
 {
 	const char *tmpdir = getenv("TMPDIR");
-	const char *dirs[] = { ".", "/var/tmp", tmpdir ? tmpdir : "/tmp", "/tmp" };
+	const char *dirs[] = {".", "/var/tmp", tmpdir ? tmpdir : "/tmp", "/tmp"};
 	size_t count = sizeof(dirs) / sizeof(*dirs);
 	int err = -ENOENT;
 
@@ -151,48 +151,47 @@ int disk_open(const char *path, struct disk **ret_disk)
 	return 0;
 }
 
-static int ring_init(struct disk *disk)
+/* Gives -ENOSYS, or whatever else the kernel has against io_uring; *registering is why buffers are plain, or 0. */
+static int ring_init(struct disk *disk, void *base, size_t len, int *registering)
 {
 #ifdef HAVE_LIBURING
-	return io_uring_queue_init(QUEUE, &disk->ring, 0);
+	struct iovec all = {.iov_base = base, .iov_len = len};
+	int err = io_uring_queue_init(QUEUE, &disk->ring, 0);
+
+	if (err == 0)
+		*registering = io_uring_register_buffers(&disk->ring, &all, 1);
+	return err;
 #else
-	(void)disk;
+	(void)disk, (void)base, (void)len, (void)registering;
 	return -ENOSYS;
 #endif
 }
 
-static int ring_register(struct disk *disk, void *base, size_t len)
+/* What keeps the disk from transferring into the memory itself. */
+static const char *shortcoming(const struct disk *disk)
 {
-#ifdef HAVE_LIBURING
-	struct iovec all = { .iov_base = base, .iov_len = len };
-
-	return io_uring_register_buffers(&disk->ring, &all, 1);
-#else
-	(void)disk, (void)base, (void)len;
-	return -ENOSYS;
-#endif
+	if (disk->ram)
+		return "; the file is in memory, so the CPU copies";
+	return disk->direct ? "" : "; O_DIRECT is refused, so the CPU copies";
 }
 
 void disk_attach(struct disk *disk, void *base, size_t len)
 {
-	int err = ring_init(disk), size = (int)sizeof(disk->method);
-	const char *data = disk->ram ? " from memory, not a disk" :
-			   disk->direct ? "" : "; O_DIRECT refused, so the CPU copies";
-	const char *flag = disk->direct ? " with O_DIRECT" : "";
+	const char *flag = disk->direct ? " with O_DIRECT" : "", *reason;
+	int registering = 0, err = ring_init(disk, base, len, &registering);
 
 	disk->ring_ready = err == 0;
-	if (!disk->ring_ready) {
-		snprintf(disk->method, (size_t)size, "preadv%s (%s)%s", flag,
-			 err == -ENOSYS ? "no io_uring here" : strerror(-err), data);
-		return;
-	}
-	err = ring_register(disk, base, len);
-	disk->registered = err == 0;
+	disk->registered = err == 0 && registering == 0;
+	reason = err == -ENOSYS ? "none here" : strerror(err ? -err : -registering);
 	if (disk->registered)
-		snprintf(disk->method, (size_t)size, "io_uring%s, registered buffers%s", flag, data);
+		snprintf(disk->method, sizeof(disk->method), "io_uring%s, registered buffers%s", flag,
+		         shortcoming(disk));
+	else if (disk->ring_ready)
+		snprintf(disk->method, sizeof(disk->method), "io_uring%s, plain buffers (registering: %s)%s", flag,
+		         reason, shortcoming(disk));
 	else
-		snprintf(disk->method, (size_t)size, "io_uring%s, plain buffers (registering: %s)%s", flag,
-			 strerror(-err), data);
+		snprintf(disk->method, sizeof(disk->method), "preadv%s (io_uring: %s)%s", flag, reason,
+		         shortcoming(disk));
 }
 
 void disk_close(struct disk *disk)
@@ -252,13 +251,13 @@ static int ring_finish(struct disk *disk, uint64_t until_ns, unsigned *ret_tag, 
 
 	while (err == -EAGAIN || err == -EINTR) {
 		uint64_t now = now_ns(), left = until_ns > now ? until_ns - now : 0;
-		struct __kernel_timespec timeout = { .tv_sec = (long long)(left / 1000000000),
-						     .tv_nsec = (long long)(left % 1000000000) };
+		struct __kernel_timespec timeout = {.tv_sec = (long long)(left / 1000000000),
+		                                    .tv_nsec = (long long)(left % 1000000000)};
 
 		if (left == 0)
 			return 0;
-		err = until_ns == UINT64_MAX ? io_uring_wait_cqe(&disk->ring, &cqe) :
-					       io_uring_wait_cqe_timeout(&disk->ring, &cqe, &timeout);
+		err = until_ns == UINT64_MAX ? io_uring_wait_cqe(&disk->ring, &cqe)
+		                             : io_uring_wait_cqe_timeout(&disk->ring, &cqe, &timeout);
 	}
 	if (err < 0)
 		return err == -ETIME ? 0 : err;
@@ -271,7 +270,7 @@ static int ring_finish(struct disk *disk, uint64_t until_ns, unsigned *ret_tag, 
 
 int disk_start(struct disk *disk, unsigned tag, void *addr, size_t len, off_t off)
 {
-	struct iovec iov = { .iov_base = addr, .iov_len = len };
+	struct iovec iov = {.iov_base = addr, .iov_len = len};
 	ssize_t got;
 
 #ifdef HAVE_LIBURING

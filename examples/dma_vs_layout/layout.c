@@ -11,7 +11,7 @@
 
 #define REWRITES 16u /* of slots of B after each change of A */
 
-const char *const change_names[CHANGES] = { "truncate", "grow", "punch", "zero", "collapse", "insert", "unlink" };
+const char *const change_names[CHANGES] = {"truncate", "grow", "punch", "zero", "collapse", "insert", "unlink"};
 
 static int waits_add(struct waits *waits, uint64_t ns)
 {

@@ -49,7 +49,7 @@ uint64_t now_ns(void)
 
 void sleep_until(uint64_t when_ns)
 {
-	struct timespec when = { .tv_sec = (time_t)(when_ns / 1000000000), .tv_nsec = (long)(when_ns % 1000000000) };
+	struct timespec when = {.tv_sec = (time_t)(when_ns / 1000000000), .tv_nsec = (long)(when_ns % 1000000000)};
 
 	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &when, NULL) == EINTR)
 		;
@@ -81,7 +81,8 @@ static void usage(FILE *out)
 	      "  --quiet         show no progress\n"
 	      "  --help\n"
 	      "exit status: 0 all went as it should (with --unsafe: B was damaged), 1 damage in spite of leases,\n"
-	      "  2 something else failed, 3 the run was too short to show anything\n", out);
+	      "  2 something else failed, 3 the run was too short to show anything\n",
+	      out);
 }
 
 static bool number(const char *text, uint64_t max, uint64_t *ret)
@@ -101,12 +102,12 @@ static bool number(const char *text, uint64_t max, uint64_t *ret)
 static int parse(int argc, char **argv, struct settings *settings, struct demo *demo)
 {
 	static const struct option options[] = {
-		{ "unsafe", no_argument, NULL, 'u' },	   { "seconds", required_argument, NULL, 's' },
-		{ "pool", required_argument, NULL, 'p' },  { "size", required_argument, NULL, 'z' },
-		{ "source", required_argument, NULL, 'f' }, { "rate", required_argument, NULL, 'r' },
-		{ "seed", required_argument, NULL, 'e' },  { "keep", no_argument, NULL, 'k' },
-		{ "json", no_argument, NULL, 'j' },	   { "quiet", no_argument, NULL, 'q' },
-		{ "help", no_argument, NULL, 'h' },	   { NULL, 0, NULL, 0 },
+		{"unsafe", no_argument, NULL, 'u'},       {"seconds", required_argument, NULL, 's'},
+		{"pool", required_argument, NULL, 'p'},   {"size", required_argument, NULL, 'z'},
+		{"source", required_argument, NULL, 'f'}, {"rate", required_argument, NULL, 'r'},
+		{"seed", required_argument, NULL, 'e'},   {"keep", no_argument, NULL, 'k'},
+		{"json", no_argument, NULL, 'j'},         {"quiet", no_argument, NULL, 'q'},
+		{"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
 	};
 	uint64_t size_mib = 32, rate_mib = 64, seconds = 10;
 	bool good = true;
@@ -115,18 +116,41 @@ static int parse(int argc, char **argv, struct settings *settings, struct demo *
 	demo->seed = now_ns();
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (option) {
-		case 'u': demo->unsafe = true; break;
-		case 'q': demo->quiet = true; break;
-		case 'k': settings->keep = true; break;
-		case 'j': settings->json = true; break;
-		case 'p': settings->pool_path = optarg; break;
-		case 'f': settings->source = optarg; break;
-		case 's': good &= number(optarg, 86400, &seconds); break;
-		case 'z': good &= number(optarg, 1 << 20, &size_mib) && size_mib >= 16; break;
-		case 'r': good &= number(optarg, 1 << 20, &rate_mib); break;
-		case 'e': good &= number(optarg, UINT64_MAX, &demo->seed); break;
-		case 'h': usage(stdout); return 0;
-		default: good = false;
+		case 'u':
+			demo->unsafe = true;
+			break;
+		case 'q':
+			demo->quiet = true;
+			break;
+		case 'k':
+			settings->keep = true;
+			break;
+		case 'j':
+			settings->json = true;
+			break;
+		case 'p':
+			settings->pool_path = optarg;
+			break;
+		case 'f':
+			settings->source = optarg;
+			break;
+		case 's':
+			good &= number(optarg, 86400, &seconds);
+			break;
+		case 'z':
+			good &= number(optarg, 1 << 20, &size_mib) && size_mib >= 16;
+			break;
+		case 'r':
+			good &= number(optarg, 1 << 20, &rate_mib);
+			break;
+		case 'e':
+			good &= number(optarg, UINT64_MAX, &demo->seed);
+			break;
+		case 'h':
+			usage(stdout);
+			return 0;
+		default:
+			good = false;
 		}
 	}
 	settings->seconds = (unsigned)seconds;
@@ -193,6 +217,7 @@ static int start(struct demo *demo, pthread_t *thread, void *(*body)(void *), vo
 /* Runs all threads until the time is over, a signal comes or something fails, and checks B once more at the end. */
 static void run(struct demo *demo, unsigned seconds, struct layout_thread *layout)
 {
+	static void *(*const others[])(void *) = {device_thread, b_checker_thread, a_checker_thread};
 	pthread_t threads[LAYOUT_THREADS + 3];
 	unsigned count = 0, second = 0;
 	uint64_t begin = now_ns(), *buffer = malloc(SLOT);
@@ -209,26 +234,18 @@ static void run(struct demo *demo, unsigned seconds, struct layout_thread *layou
 	sigaddset(&signals, SIGTERM);
 	pthread_sigmask(SIG_BLOCK, &signals, NULL);
 	for (unsigned i = 0; i < LAYOUT_THREADS && err == 0; i++) {
-		layout[i] = (struct layout_thread){ .demo = demo, .random = demo->seed + i * 1000003 };
+		layout[i] = (struct layout_thread){.demo = demo, .random = demo->seed + i * 1000003};
 		err = start(demo, &threads[count], layout_thread, &layout[i]);
 		count += err == 0;
 	}
-	if (err == 0) {
-		err = start(demo, &threads[count], device_thread, demo);
-		count += err == 0;
-	}
-	if (err == 0) {
-		err = start(demo, &threads[count], b_checker_thread, demo);
-		count += err == 0;
-	}
-	if (err == 0 && !demo->unsafe) {
-		err = start(demo, &threads[count], a_checker_thread, demo);
+	for (unsigned i = 0; i < (demo->unsafe ? 2 : 3) && err == 0; i++) {
+		err = start(demo, &threads[count], others[i], demo);
 		count += err == 0;
 	}
 	while (!demo->stop && second < seconds) {
 		uint64_t tick = begin + (second + 1) * UINT64_C(1000000000), now = now_ns();
 		uint64_t left = tick > now ? tick - now : 0;
-		struct timespec wait = { .tv_sec = (time_t)(left / 1000000000), .tv_nsec = (long)(left % 1000000000) };
+		struct timespec wait = {.tv_sec = (time_t)(left / 1000000000), .tv_nsec = (long)(left % 1000000000)};
 
 		if (sigtimedwait(&signals, NULL, &wait) > 0)
 			break;
@@ -248,9 +265,9 @@ static void run(struct demo *demo, unsigned seconds, struct layout_thread *layou
 
 int main(int argc, char **argv)
 {
-	struct settings settings = { 0 };
-	struct demo demo = { 0 };
-	struct layout_thread layout[LAYOUT_THREADS] = { 0 };
+	struct settings settings = {0};
+	struct demo demo = {0};
+	struct layout_thread layout[LAYOUT_THREADS] = {0};
 	int status = EXIT_TROUBLE, parsed = parse(argc, argv, &settings, &demo), err;
 
 	if (parsed < 1)
@@ -258,13 +275,13 @@ int main(int argc, char **argv)
 	err = disk_open(settings.source, &demo.disk);
 	if (err < 0) {
 		fprintf(stderr, "dma_vs_layout: the disk file %s: %s\n", settings.source ? settings.source : "",
-			err == -EINVAL ? "shorter than 64 KiB" : strerror(-err));
+		        err == -EINVAL ? "shorter than 64 KiB" : strerror(-err));
 		return EXIT_TROUBLE;
 	}
 	if (setup(&demo, &settings) == 0) {
 		if (!demo.quiet)
 			fprintf(stderr, "%s leases; reading %s by %s\n", demo.unsafe ? "Without" : "With",
-				disk_source(demo.disk), disk_method(demo.disk));
+			        disk_source(demo.disk), disk_method(demo.disk));
 		run(&demo, settings.seconds, layout);
 		status = report(&demo, layout, settings.json);
 	}

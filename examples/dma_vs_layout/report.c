@@ -11,16 +11,18 @@
 struct summary {
 	size_t waits;
 	uint64_t median_ns, p99_ns, max_ns;
-	uint64_t limbo_blocks;
+	uint64_t limbos; /* leases that ended with blocks in limbo: A was deleted in the middle of a transfer */
 };
 
 void report_progress(struct demo *demo, unsigned second)
 {
 	if (demo->quiet)
 		return;
-	fprintf(stderr, "%3u s: %llu MiB read into A, %llu changes of A, %llu recalls, %llu MiB of B checked: "
-		"%llu foreign bytes\n", second, demo->count[COUNT_DISK_BYTES] >> 20, demo->count[COUNT_CHANGES],
-		demo->count[COUNT_RECALLS], demo->count[COUNT_B_CHECKED] >> 20, demo->count[COUNT_B_FOREIGN]);
+	fprintf(stderr,
+	        "%3u s: %llu MiB read into A, %llu changes of A, %llu recalls, %llu MiB of B checked: "
+	        "%llu foreign bytes\n",
+	        second, demo->count[COUNT_DISK_BYTES] >> 20, demo->count[COUNT_CHANGES], demo->count[COUNT_RECALLS],
+	        demo->count[COUNT_B_CHECKED] >> 20, demo->count[COUNT_B_FOREIGN]);
 }
 
 static int compare(const void *a, const void *b)
@@ -37,7 +39,7 @@ static void summarize(struct demo *demo, const struct layout_thread *layout, str
 	size_t count = 0;
 
 	daxl_stats(demo->pool, &stats);
-	summary->limbo_blocks = stats.limbo_blocks;
+	summary->limbos = stats.revoked_limbo;
 	for (unsigned i = 0; i < LAYOUT_THREADS; i++)
 		summary->waits += layout[i].waits.count;
 	all = calloc(summary->waits + 1, sizeof(*all));
@@ -74,13 +76,13 @@ static const char *verdict(const struct demo *demo, int status)
 {
 	switch (status) {
 	case EXIT_GOOD:
-		return demo->unsafe ? "B was damaged by transfers meant for A: this is what leases prevent" :
-				      "not one foreign byte";
+		return demo->unsafe ? "B was damaged by transfers meant for A: this is what leases prevent"
+		                    : "not one foreign byte";
 	case EXIT_CORRUPT:
 		return "damage in spite of leases";
 	case EXIT_NOTHING_SHOWN:
-		return demo->unsafe ? "no damage this time, which proves nothing: try again, or longer" :
-				      "no change met a lease, which proves nothing: try again, or longer";
+		return demo->unsafe ? "no damage this time, which proves nothing: try again, or longer"
+		                    : "no change met a lease, which proves nothing: try again, or longer";
 	default:
 		return "the run failed";
 	}
@@ -93,9 +95,9 @@ static void print_text(const struct demo *demo, const struct summary *summary, i
 	if (demo->unsafe)
 		printf("device  %llu streams into A, without leases\n", demo->count[COUNT_STREAMS]);
 	else
-		printf("device  %llu streams into A under leases, %llu ended by a recall; %" PRIu64
-		       " blocks went through limbo\n", demo->count[COUNT_STREAMS], demo->count[COUNT_STOPPED],
-		       summary->limbo_blocks);
+		printf("device  %llu streams into A under leases, %llu ended by a recall, %" PRIu64
+		       " with blocks in limbo\n",
+		       demo->count[COUNT_STREAMS], demo->count[COUNT_STOPPED], summary->limbos);
 	printf("A       %llu changes:", demo->count[COUNT_CHANGES]);
 	for (unsigned i = 0; i < CHANGES; i++)
 		printf(" %llu %s%s", demo->change[i], change_names[i], i + 1 < CHANGES ? "," : "\n");
@@ -128,8 +130,9 @@ static void print_json_string(const char *text)
 static void print_json(const struct demo *demo, const struct summary *summary, int status)
 {
 	static const char *const keys[COUNTS] = {
-		"disk_bytes", "transfers", "streams", "streams_recalled", "recalls", "a_changes", "pool_full",
-		"a_checked_bytes", "a_foreign_bytes", "b_written_bytes", "b_checked_bytes", "b_foreign_bytes",
+		"disk_bytes",      "transfers",       "streams",         "streams_recalled",
+		"recalls",         "a_changes",       "pool_full",       "a_checked_bytes",
+		"a_foreign_bytes", "b_written_bytes", "b_checked_bytes", "b_foreign_bytes",
 	};
 
 	printf("{\n  \"mode\": \"%s\",\n  \"source\": ", demo->unsafe ? "unsafe" : "safe");
@@ -142,7 +145,7 @@ static void print_json(const struct demo *demo, const struct summary *summary, i
 	printf("  \"changes\": {");
 	for (unsigned i = 0; i < CHANGES; i++)
 		printf(" \"%s\": %llu%s", change_names[i], demo->change[i], i + 1 < CHANGES ? "," : " },\n");
-	printf("  \"limbo_blocks\": %" PRIu64 ",\n", summary->limbo_blocks);
+	printf("  \"leases_to_limbo\": %" PRIu64 ",\n", summary->limbos);
 	printf("  \"waits\": { \"count\": %zu, \"median_ns\": %" PRIu64 ", \"p99_ns\": %" PRIu64 ", ", summary->waits,
 	       summary->median_ns, summary->p99_ns);
 	printf("\"max_ns\": %" PRIu64 " },\n", summary->max_ns);
@@ -153,7 +156,7 @@ static void print_json(const struct demo *demo, const struct summary *summary, i
 
 int report(struct demo *demo, const struct layout_thread *layout, bool json)
 {
-	struct summary summary = { 0 };
+	struct summary summary = {0};
 	int status;
 
 	summarize(demo, layout, &summary);
