@@ -149,7 +149,9 @@ DAXL_API int daxl_pool_checkpoint(struct daxl_pool *pool);
 
 /*
  * Makes the pool larger while it is in use. Addresses handed out stay valid. An ordinary file is lengthened; its new
- * blocks are allocated as they were at creation. new_size is in bytes; equal to the present size it changes nothing.
+ * blocks are allocated as they were at creation. A pool on a device can grow up to the device's size. new_size is in
+ * bytes, whole blocks are used; no block more than now changes nothing. A failure may leave the file longer than the
+ * pool; that does no harm.
  *
  * Waiting: short.
  *
@@ -157,7 +159,7 @@ DAXL_API int daxl_pool_checkpoint(struct daxl_pool *pool);
  *   -EROFS       the pool is open read-only
  *   -EFBIG       more blocks than the format can number
  *   -ENOSPC      the file system is full
- *   -EOPNOTSUPP  the pool is on a device, or the address space behind the mapping is taken
+ *   -EOPNOTSUPP  the pool is on a device that is smaller, or the address space behind the mapping is taken
  *   -ENOMEM
  */
 DAXL_API int daxl_pool_grow(struct daxl_pool *pool, uint64_t new_size);

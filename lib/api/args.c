@@ -41,14 +41,12 @@ int daxl_wait_copy(const struct daxl_wait *from, struct daxl_wait *buf, const st
 	return 0;
 }
 
-int daxl_check_range(off_t off, off_t len, bool to_end)
+int daxl_check_range(off_t off, off_t len)
 {
 	if (off < 0)
 		return daxl_fail(EINVAL, "offset %lld is negative", (long long)off);
 	if (len <= 0)
 		return daxl_fail(EINVAL, "length %lld is not positive", (long long)len);
-	if (len == DAXL_TO_END && !to_end)
-		return 0; /* an ordinary, if large, length: the maximum is checked later */
 	return 0;
 }
 

@@ -15,7 +15,7 @@ static int check_name(const char *name, size_t *ret_len)
 	size_t len = name ? strnlen(name, DAXL_NAME_MAX + 1u) : 0;
 
 	if (len == 0)
-		return daxl_fail(ENOENT, "a file name is empty");
+		return daxl_fail(EINVAL, "a file name is empty");
 	if (len > DAXL_NAME_MAX)
 		return daxl_fail(ENAMETOOLONG, "a file name is longer than %u bytes", (unsigned)DAXL_NAME_MAX);
 	*ret_len = len;
@@ -30,6 +30,8 @@ static int check_oflags(const struct daxl_pool *pool, int oflags)
 		return daxl_fail(EINVAL, "a file is opened O_RDONLY or O_RDWR");
 	if (oflags & ~(O_ACCMODE | O_CREAT | O_EXCL | O_TRUNC | O_APPEND | O_CLOEXEC))
 		return daxl_fail(EINVAL, "open flags %#o are unknown", (unsigned)oflags);
+	if ((oflags & (O_EXCL | O_CREAT)) == O_EXCL)
+		return daxl_fail(EINVAL, "O_EXCL goes with O_CREAT only");
 	if ((oflags & O_TRUNC) && acc != O_RDWR)
 		return daxl_fail(EINVAL, "O_TRUNC goes with O_RDWR only");
 	if (pool->read_only && acc == O_RDWR)
@@ -95,6 +97,9 @@ static int open_checked(struct daxl_pool *pool, const char *name, size_t len, in
 
 DAXL_API int daxl_open(struct daxl_pool *pool, const char *name, int oflags, struct daxl_file **ret_file)
 {
+	DAXL_NEED(pool);
+	DAXL_NEED(name);
+	DAXL_NEED(ret_file);
 	struct daxl_count count = daxl_count_begin(pool, DAXL_STAT_OPEN);
 	size_t len;
 	int rc = check_name(name, &len);
@@ -108,6 +113,7 @@ DAXL_API int daxl_open(struct daxl_pool *pool, const char *name, int oflags, str
 
 DAXL_API int daxl_close(struct daxl_file *file)
 {
+	DAXL_NEED(file);
 	struct daxl_count count = daxl_count_begin(file->pool, DAXL_STAT_CLOSE);
 
 	return daxl_count_end_int(&count, daxl_handle_close(file));
@@ -120,6 +126,8 @@ static int check_pool_writable(const struct daxl_pool *pool)
 
 DAXL_API int daxl_unlink(struct daxl_pool *pool, const char *name)
 {
+	DAXL_NEED(pool);
+	DAXL_NEED(name);
 	struct daxl_count count = daxl_count_begin(pool, DAXL_STAT_UNLINK);
 	size_t len;
 	int rc = check_name(name, &len);
@@ -133,6 +141,9 @@ DAXL_API int daxl_unlink(struct daxl_pool *pool, const char *name)
 
 DAXL_API int daxl_rename(struct daxl_pool *pool, const char *from, const char *to, unsigned flags)
 {
+	DAXL_NEED(pool);
+	DAXL_NEED(from);
+	DAXL_NEED(to);
 	struct daxl_count count = daxl_count_begin(pool, DAXL_STAT_RENAME);
 	size_t from_len, to_len;
 	int rc = check_name(from, &from_len);
@@ -151,6 +162,8 @@ DAXL_API int daxl_rename(struct daxl_pool *pool, const char *from, const char *t
 
 DAXL_API int daxl_stat(struct daxl_file *file, struct daxl_stat *ret_stat)
 {
+	DAXL_NEED(file);
+	DAXL_NEED(ret_stat);
 	struct daxl_stat st = { .id = file->ino->id, .block_size = 1u << file->pool->block_shift, .btime_ns = file->ino->btime_ns };
 
 	daxl_rcu_read_lock();
@@ -170,6 +183,8 @@ DAXL_API int daxl_stat(struct daxl_file *file, struct daxl_stat *ret_stat)
 
 DAXL_API int daxl_list(struct daxl_pool *pool, daxl_list_fn fn, void *arg)
 {
+	DAXL_NEED(pool);
+	DAXL_NEED(fn);
 	return daxl_names_list(pool, fn, arg);
 }
 
@@ -186,6 +201,8 @@ static int check_key(const char *key)
 
 DAXL_API int daxl_setattr(struct daxl_file *file, const char *key, const void *value, size_t len)
 {
+	DAXL_NEED(file);
+	DAXL_NEED(key);
 	struct daxl_count count = daxl_count_begin(file->pool, DAXL_STAT_SETATTR);
 	int rc = check_key(key);
 
@@ -202,6 +219,9 @@ DAXL_API int daxl_setattr(struct daxl_file *file, const char *key, const void *v
 
 DAXL_API ssize_t daxl_getattr(struct daxl_file *file, const char *key, void *value, size_t len)
 {
+	DAXL_NEED(file);
+	DAXL_NEED(key);
+	DAXL_NEED_ARRAY(value, len);
 	int rc = check_key(key);
 
 	return rc ? rc : daxl_do_getattr(file, key, value, len);
@@ -216,6 +236,8 @@ static int check_iov(const struct iovec *iov, int iovcnt, size_t *ret_len)
 	for (int i = 0; i < iovcnt; i++) {
 		if (iov[i].iov_len > SSIZE_MAX - len)
 			return daxl_fail(EINVAL, "the lengths of the iovec sum to more than SSIZE_MAX");
+		if (!iov[i].iov_base && iov[i].iov_len)
+			return daxl_fail(EINVAL, "iovec %d has a length and no address", i);
 		len += iov[i].iov_len;
 	}
 	*ret_len = len;
@@ -224,6 +246,8 @@ static int check_iov(const struct iovec *iov, int iovcnt, size_t *ret_len)
 
 DAXL_API ssize_t daxl_preadv(struct daxl_file *file, const struct iovec *iov, int iovcnt, off_t off)
 {
+	DAXL_NEED(file);
+	DAXL_NEED_ARRAY(iov, iovcnt);
 	struct daxl_count count = daxl_count_begin(file->pool, DAXL_STAT_READ);
 	size_t len = 0;
 	ssize_t rc = check_iov(iov, iovcnt, &len);
@@ -237,6 +261,8 @@ DAXL_API ssize_t daxl_preadv(struct daxl_file *file, const struct iovec *iov, in
 
 DAXL_API ssize_t daxl_pread(struct daxl_file *file, void *buf, size_t len, off_t off)
 {
+	DAXL_NEED(file);
+	DAXL_NEED_ARRAY(buf, len);
 	struct iovec iov = { .iov_base = buf, .iov_len = len };
 
 	return daxl_preadv(file, &iov, 1, off);
@@ -245,6 +271,8 @@ DAXL_API ssize_t daxl_pread(struct daxl_file *file, void *buf, size_t len, off_t
 DAXL_API ssize_t daxl_pwritev(struct daxl_file *file, const struct iovec *iov, int iovcnt, off_t off, unsigned flags,
                               const struct daxl_wait *wait)
 {
+	DAXL_NEED(file);
+	DAXL_NEED_ARRAY(iov, iovcnt);
 	struct daxl_count count = daxl_count_begin(file->pool, flags & DAXL_WRITE_ATOMIC ? DAXL_STAT_ATOMIC_WRITE : DAXL_STAT_WRITE);
 	bool append = file->oflags & O_APPEND;
 	struct daxl_wait buf;
@@ -269,6 +297,8 @@ DAXL_API ssize_t daxl_pwritev(struct daxl_file *file, const struct iovec *iov, i
 
 DAXL_API ssize_t daxl_pwrite(struct daxl_file *file, const void *buf, size_t len, off_t off)
 {
+	DAXL_NEED(file);
+	DAXL_NEED_ARRAY(buf, len);
 	struct iovec iov = { .iov_base = (void *)(uintptr_t)buf, .iov_len = len };
 
 	return daxl_pwritev(file, &iov, 1, off, 0, NULL);
@@ -276,6 +306,7 @@ DAXL_API ssize_t daxl_pwrite(struct daxl_file *file, const void *buf, size_t len
 
 DAXL_API int daxl_set_wait(struct daxl_file *file, const struct daxl_wait *wait)
 {
+	DAXL_NEED(file);
 	struct daxl_wait buf;
 	const struct daxl_wait *w;
 	int rc = daxl_wait_copy(wait, &buf, &w);
@@ -319,6 +350,7 @@ static int flush_run(daxl_fblk_t at, const struct daxl_run *run, void *arg)
 
 DAXL_API int daxl_fsync(struct daxl_file *file)
 {
+	DAXL_NEED(file);
 	struct daxl_count count = daxl_count_begin(file->pool, DAXL_STAT_FSYNC);
 
 	if (!file->pool->read_only) {

@@ -27,9 +27,11 @@ static int acquire_checked(struct daxl_file *file, off_t off, off_t len, struct 
 DAXL_API int daxl_lease_acquire(struct daxl_file *file, off_t off, off_t len, const struct daxl_lease_opts *opts,
                                 struct daxl_lease **ret_lease)
 {
+	DAXL_NEED(file);
+	DAXL_NEED(ret_lease);
 	struct daxl_count count = daxl_count_begin(file->pool, DAXL_STAT_ACQUIRE);
 	struct daxl_lease_opts o = DAXL_LEASE_OPTS_INIT;
-	int rc = daxl_check_range(off, len, true);
+	int rc = daxl_check_range(off, len);
 
 	if (!rc && opts)
 		rc = daxl_opts_copy("daxl_lease_opts", opts, &o, sizeof(o));
@@ -40,6 +42,8 @@ DAXL_API int daxl_lease_acquire(struct daxl_file *file, off_t off, off_t len, co
 
 DAXL_API ssize_t daxl_lease_extents(struct daxl_lease *lease, struct daxl_extent *exts, size_t max)
 {
+	DAXL_NEED(lease);
+	DAXL_NEED_ARRAY(exts, max);
 	return daxl_do_lease_extents(lease, exts, max);
 }
 
@@ -52,8 +56,9 @@ static struct daxl_pool *pool_of(const struct daxl_lease *lease)
 
 DAXL_API int daxl_lease_persist(struct daxl_lease *lease, off_t off, off_t len)
 {
+	DAXL_NEED(lease);
 	struct daxl_count count = daxl_count_begin(pool_of(lease), DAXL_STAT_PERSIST);
-	int rc = daxl_check_range(off, len, false);
+	int rc = daxl_check_range(off, len);
 
 	if (!rc && len > INT64_MAX - off)
 		rc = daxl_fail(ERANGE, "[%lld, +%lld) is not all in the lease", (long long)off, (long long)len);
@@ -64,8 +69,9 @@ DAXL_API int daxl_lease_persist(struct daxl_lease *lease, off_t off, off_t len)
 
 DAXL_API int daxl_lease_commit(struct daxl_lease *lease, off_t off, off_t len, off_t new_size)
 {
+	DAXL_NEED(lease);
 	struct daxl_count count = daxl_count_begin(pool_of(lease), DAXL_STAT_COMMIT);
-	int rc = daxl_check_range(off, len, false);
+	int rc = daxl_check_range(off, len);
 
 	if (!rc && new_size < -1)
 		rc = daxl_fail(EINVAL, "new size %lld is negative", (long long)new_size);
@@ -78,8 +84,10 @@ DAXL_API int daxl_lease_commit(struct daxl_lease *lease, off_t off, off_t len, o
 
 DAXL_API ssize_t daxl_busy(struct daxl_file *file, off_t off, off_t len, struct daxl_holder *holders, size_t max)
 {
+	DAXL_NEED(file);
+	DAXL_NEED_ARRAY(holders, max);
 	unsigned shift = file->pool->block_shift;
-	int rc = daxl_check_range(off, len, true);
+	int rc = daxl_check_range(off, len);
 
 	if (rc)
 		return rc;

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 
 #include <daxlayout/error.h>
 #include <daxlayout/version.h>
@@ -45,44 +46,62 @@ static int finish_open(struct daxl_pool *pool, struct daxl_pool **ret_pool)
 
 DAXL_API int daxl_pool_create(const char *path, uint64_t size, const struct daxl_pool_opts *opts, struct daxl_pool **ret_pool)
 {
+	DAXL_NEED(path);
+	DAXL_NEED(ret_pool);
 	struct daxl_pool_opts o;
 	struct daxl_pool *pool;
+	int saved_errno = errno;
 	int rc = check_opts(opts, &o, DAXL_POOL_SPARSE);
 
 	if (!rc)
 		rc = daxl_pool_make(path, size, &o, &pool);
-	return rc ? rc : finish_open(pool, ret_pool);
+	if (!rc)
+		rc = finish_open(pool, ret_pool);
+	errno = saved_errno;
+	return rc;
 }
 
 DAXL_API int daxl_pool_open(const char *path, const struct daxl_pool_opts *opts, struct daxl_pool **ret_pool)
 {
+	DAXL_NEED(path);
+	DAXL_NEED(ret_pool);
 	struct daxl_pool_opts o;
 	struct daxl_pool *pool;
+	int saved_errno = errno;
 	int rc = check_opts(opts, &o, DAXL_POOL_READ_ONLY);
 
 	if (!rc)
 		rc = daxl_pool_load(path, &o, &pool);
-	return rc ? rc : finish_open(pool, ret_pool);
+	if (!rc)
+		rc = finish_open(pool, ret_pool);
+	errno = saved_errno;
+	return rc;
 }
 
 DAXL_API int daxl_pool_close(struct daxl_pool *pool)
 {
+	DAXL_NEED(pool);
 	struct daxl_stats_shared *stats = pool->stats;
+	int saved_errno = errno;
 	int rc = daxl_pool_end(pool);
 
 	if (!rc)
 		daxl_free(stats);
+	errno = saved_errno;
 	return rc;
 }
 
 DAXL_API int daxl_pool_stat(struct daxl_pool *pool, struct daxl_pool_stat *ret_stat)
 {
+	DAXL_NEED(pool);
+	DAXL_NEED(ret_stat);
 	daxl_pool_fill_stat(pool, ret_stat);
 	return 0;
 }
 
 DAXL_API int daxl_pool_checkpoint(struct daxl_pool *pool)
 {
+	DAXL_NEED(pool);
 	struct daxl_count count = daxl_count_begin(pool, DAXL_STAT_CHECKPOINT);
 	int rc = pool->read_only ? daxl_fail(EROFS, "the pool is open for reading only")
 	                         : daxl_ckpt_run(pool, false, pool->epoch);
@@ -92,21 +111,34 @@ DAXL_API int daxl_pool_checkpoint(struct daxl_pool *pool)
 
 DAXL_API int daxl_pool_grow(struct daxl_pool *pool, uint64_t new_size)
 {
-	(void)pool, (void)new_size;
-	return daxl_fail(EOPNOTSUPP, "growing a pool is not there yet");
+	DAXL_NEED(pool);
+	struct daxl_count count = daxl_count_begin(pool, DAXL_STAT_GROW);
+	uint64_t size = __atomic_load_n(&pool->super.pool_size, __ATOMIC_RELAXED);
+	int rc;
+
+	if (pool->read_only)
+		rc = daxl_fail(EROFS, "the pool is open for reading only");
+	else if (new_size < size)
+		rc = daxl_fail(EINVAL, "the pool has %" PRIu64 " bytes and cannot shrink to %" PRIu64, size, new_size);
+	else
+		rc = daxl_pool_enlarge(pool, new_size);
+	return daxl_count_end_int(&count, rc);
 }
 
 DAXL_API int daxl_pool_event_fd(struct daxl_pool *pool)
 {
+	DAXL_NEED(pool);
 	return daxl_domain_event_fd(pool->domain);
 }
 
 DAXL_API int daxl_event_next(struct daxl_pool *pool, struct daxl_event *ret_event)
 {
+	DAXL_NEED(pool);
+	DAXL_NEED(ret_event);
 	return daxl_domain_event_next(pool->domain, ret_event);
 }
 
 DAXL_API void *daxl_pool_base(struct daxl_pool *pool)
 {
-	return daxl_media_base(pool->media);
+	return pool ? daxl_media_base(pool->media) : NULL;
 }

@@ -3,6 +3,7 @@
 #include <daxlayout/range.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 
 #include "api/wall.h"
@@ -85,10 +86,11 @@ static int fallocate_checked(struct daxl_file *file, int mode, off_t off, off_t 
 
 DAXL_API int daxl_fallocate(struct daxl_file *file, int mode, off_t off, off_t len, const struct daxl_wait *wait)
 {
+	DAXL_NEED(file);
 	struct daxl_count count = daxl_count_begin(file->pool, count_of_mode(mode));
 	struct daxl_wait buf;
 	const struct daxl_wait *w = NULL;
-	int rc = daxl_check_range(off, len, false);
+	int rc = daxl_check_range(off, len);
 
 	if (!rc)
 		rc = daxl_wait_copy(wait, &buf, &w);
@@ -99,6 +101,7 @@ DAXL_API int daxl_fallocate(struct daxl_file *file, int mode, off_t off, off_t l
 
 DAXL_API int daxl_truncate(struct daxl_file *file, off_t size, const struct daxl_wait *wait)
 {
+	DAXL_NEED(file);
 	struct daxl_count count = daxl_count_begin(file->pool, DAXL_STAT_TRUNCATE);
 	struct daxl_wait buf;
 	const struct daxl_wait *w = NULL;
@@ -117,7 +120,7 @@ DAXL_API int daxl_truncate(struct daxl_file *file, off_t size, const struct daxl
 
 static int check_break(off_t off, off_t len, int level)
 {
-	int rc = daxl_check_range(off, len, true);
+	int rc = daxl_check_range(off, len);
 
 	if (!rc && level != DAXL_BREAK_WRITE && level != DAXL_BREAK_UNMAP)
 		rc = daxl_fail(EINVAL, "level %d is neither DAXL_BREAK_WRITE nor DAXL_BREAK_UNMAP", level);
@@ -132,11 +135,14 @@ static int check_break_max(const struct daxl_file *file, off_t off, off_t len)
 
 DAXL_API int daxl_break(struct daxl_file *file, off_t off, off_t len, int level, const struct daxl_wait *wait)
 {
+	DAXL_NEED(file);
 	struct daxl_count count = daxl_count_begin(file->pool, DAXL_STAT_BREAK);
 	struct daxl_wait buf;
 	const struct daxl_wait *w = NULL;
 	int rc = check_break(off, len, level);
 
+	if (!rc)
+		rc = daxl_check_writable(file);
 	if (!rc)
 		rc = check_break_max(file, off, len);
 	if (!rc)
@@ -149,11 +155,15 @@ DAXL_API int daxl_break(struct daxl_file *file, off_t off, off_t len, int level,
 DAXL_API int daxl_break_begin(struct daxl_file *file, off_t off, off_t len, int level, const struct daxl_wait *wait,
                               struct daxl_break_handle **ret_break)
 {
+	DAXL_NEED(file);
+	DAXL_NEED(ret_break);
 	struct daxl_count count = daxl_count_begin(file->pool, DAXL_STAT_BREAK);
 	struct daxl_wait buf;
 	const struct daxl_wait *w = NULL;
 	int rc = check_break(off, len, level);
 
+	if (!rc)
+		rc = daxl_check_writable(file);
 	if (!rc)
 		rc = check_break_max(file, off, len);
 	if (!rc)
@@ -165,22 +175,26 @@ DAXL_API int daxl_break_begin(struct daxl_file *file, off_t off, off_t len, int 
 
 DAXL_API int daxl_break_poll(struct daxl_break_handle *handle)
 {
+	DAXL_NEED(handle);
 	return daxl_abreak_poll(handle);
 }
 
 DAXL_API void daxl_break_end(struct daxl_break_handle *handle)
 {
-	daxl_abreak_end(handle);
+	if (handle)
+		daxl_abreak_end(handle);
 }
 
 DAXL_API int daxl_cancel_new(struct daxl_cancel **ret_cancel)
 {
+	DAXL_NEED(ret_cancel);
 	return daxl_cancel_create(ret_cancel);
 }
 
 DAXL_API void daxl_cancel_all(struct daxl_cancel *cancel)
 {
-	daxl_cancel_fire(cancel);
+	if (cancel)
+		daxl_cancel_fire(cancel);
 }
 
 DAXL_API void daxl_cancel_free(struct daxl_cancel *cancel)
@@ -188,9 +202,8 @@ DAXL_API void daxl_cancel_free(struct daxl_cancel *cancel)
 	daxl_cancel_destroy(cancel);
 }
 
-/* What clone, dedupe, exchange and copy ask of their two files and starts. */
-static int check_two(const struct daxl_file *src, off_t src_off, const struct daxl_file *dst, off_t dst_off, off_t len,
-                     bool aligned)
+/* What clone, dedupe, exchange and copy ask of their two files, before anything about offsets. */
+static int check_two(const struct daxl_file *src, off_t src_off, const struct daxl_file *dst, off_t dst_off, off_t len)
 {
 	if (src_off < 0 || dst_off < 0 || len < 0)
 		return daxl_fail(EINVAL, "offsets %lld, %lld or length %lld are negative", (long long)src_off, (long long)dst_off,
@@ -201,25 +214,40 @@ static int check_two(const struct daxl_file *src, off_t src_off, const struct da
 		return -EBADF;
 	if (src->pool != dst->pool)
 		return daxl_fail(EXDEV, "the files are in different pools");
-	if (!aligned)
-		return 0;
-	if (daxl_offset_in_block((uint64_t)src_off, src->pool->block_shift) ||
-	    daxl_offset_in_block((uint64_t)dst_off, dst->pool->block_shift))
-		return daxl_fail(EINVAL, "offsets %lld and %lld must be multiples of the block size %llu", (long long)src_off,
-		                 (long long)dst_off, 1ull << src->pool->block_shift);
+	return 0;
+}
+
+static int check_max_both(const struct daxl_file *a, off_t a_off, const struct daxl_file *b, off_t b_off, off_t len)
+{
+	int rc = daxl_check_max(a, a_off, len);
+
+	return rc ? rc : daxl_check_max(b, b_off, len);
+}
+
+static int check_starts(const struct daxl_file *file, off_t a_off, off_t b_off)
+{
+	unsigned shift = file->pool->block_shift;
+
+	if (daxl_offset_in_block((uint64_t)a_off, shift) || daxl_offset_in_block((uint64_t)b_off, shift))
+		return daxl_fail(EINVAL, "offsets %lld and %lld must be multiples of the block size %llu", (long long)a_off,
+		                 (long long)b_off, 1ull << shift);
 	return 0;
 }
 
 DAXL_API int daxl_clone_range(struct daxl_file *src, off_t src_off, struct daxl_file *dst, off_t dst_off, off_t len,
                               const struct daxl_wait *wait)
 {
+	DAXL_NEED(src);
+	DAXL_NEED(dst);
 	struct daxl_count count = daxl_count_begin(dst->pool, DAXL_STAT_CLONE);
 	struct daxl_wait buf;
 	const struct daxl_wait *w = NULL;
-	int rc = check_two(src, src_off, dst, dst_off, len, true);
+	int rc = check_two(src, src_off, dst, dst_off, len);
 
 	if (!rc)
 		rc = daxl_check_max(dst, dst_off, len);
+	if (!rc)
+		rc = check_starts(dst, src_off, dst_off);
 	if (!rc)
 		rc = daxl_wait_copy(wait, &buf, &w);
 	if (!rc)
@@ -230,11 +258,18 @@ DAXL_API int daxl_clone_range(struct daxl_file *src, off_t src_off, struct daxl_
 DAXL_API int daxl_dedupe_range(struct daxl_file *src, off_t src_off, struct daxl_file *dst, off_t dst_off, off_t len,
                                const struct daxl_wait *wait, bool *ret_same)
 {
+	DAXL_NEED(src);
+	DAXL_NEED(dst);
+	DAXL_NEED(ret_same);
 	struct daxl_count count = daxl_count_begin(dst->pool, DAXL_STAT_DEDUPE);
 	struct daxl_wait buf;
 	const struct daxl_wait *w = NULL;
-	int rc = check_two(src, src_off, dst, dst_off, len, true);
+	int rc = check_two(src, src_off, dst, dst_off, len);
 
+	if (!rc)
+		rc = check_max_both(src, src_off, dst, dst_off, len);
+	if (!rc)
+		rc = check_starts(dst, src_off, dst_off);
 	if (!rc)
 		rc = daxl_wait_copy(wait, &buf, &w);
 	if (!rc && len == 0)
@@ -246,14 +281,16 @@ DAXL_API int daxl_dedupe_range(struct daxl_file *src, off_t src_off, struct daxl
 
 static int check_exchange(const struct daxl_file *a, off_t a_off, const struct daxl_file *b, off_t b_off, off_t len)
 {
-	int rc = check_two(a, a_off, b, b_off, len, true);
+	int rc = len == 0 ? daxl_fail(EINVAL, "length is 0") : check_two(a, a_off, b, b_off, len);
 
 	if (!rc)
 		rc = daxl_check_writable(a);
-	if (!rc && len == 0)
-		rc = daxl_fail(EINVAL, "length is 0");
 	if (!rc && len == DAXL_TO_END && (a_off || b_off))
 		rc = daxl_fail(EINVAL, "whole files are exchanged with both offsets 0");
+	if (!rc && len != DAXL_TO_END)
+		rc = check_max_both(a, a_off, b, b_off, len);
+	if (!rc)
+		rc = check_starts(a, a_off, b_off);
 	if (!rc && a->ino == b->ino &&
 	    (len == DAXL_TO_END || (len > a_off - b_off && len > b_off - a_off)))
 		rc = daxl_fail(EINVAL, "the two ranges overlap");
@@ -263,6 +300,8 @@ static int check_exchange(const struct daxl_file *a, off_t a_off, const struct d
 DAXL_API int daxl_exchange_range(struct daxl_file *a, off_t a_off, struct daxl_file *b, off_t b_off, off_t len,
                                  const struct daxl_wait *wait)
 {
+	DAXL_NEED(a);
+	DAXL_NEED(b);
 	struct daxl_count count = daxl_count_begin(a->pool, DAXL_STAT_EXCHANGE);
 	struct daxl_wait buf;
 	const struct daxl_wait *w = NULL;
@@ -277,10 +316,14 @@ DAXL_API int daxl_exchange_range(struct daxl_file *a, off_t a_off, struct daxl_f
 
 DAXL_API ssize_t daxl_copy_range(struct daxl_file *src, off_t src_off, struct daxl_file *dst, off_t dst_off, size_t len)
 {
+	DAXL_NEED(src);
+	DAXL_NEED(dst);
 	struct daxl_count count = daxl_count_begin(dst->pool, DAXL_STAT_COPY);
 	ssize_t rc = len > SSIZE_MAX ? daxl_fail(EINVAL, "length %zu is more than SSIZE_MAX", len)
-	                             : check_two(src, src_off, dst, dst_off, (off_t)len, false);
+	                             : check_two(src, src_off, dst, dst_off, (off_t)len);
 
+	if (!rc && (dst->oflags & O_APPEND))
+		rc = daxl_fail(EBADF, "the destination was opened with O_APPEND");
 	if (!rc)
 		rc = daxl_check_max(dst, dst_off, (off_t)len);
 	if (!rc && len)

@@ -45,7 +45,7 @@ static void add(uint64_t *counter, uint64_t n)
 
 struct daxl_count daxl_count_begin(struct daxl_pool *pool, unsigned op)
 {
-	return (struct daxl_count){ .pool = pool, .op = op, .before = daxl_media_counts() };
+	return (struct daxl_count){ .pool = pool, .op = op, .before = daxl_media_counts(), .saved_errno = errno };
 }
 
 ssize_t daxl_count_end(const struct daxl_count *count, ssize_t ret, bool bytes)
@@ -59,6 +59,7 @@ ssize_t daxl_count_end(const struct daxl_count *count, ssize_t ret, bool bytes)
 	add(&line->fences, now.fences - count->before.fences);
 	add(&line->lines, now.lines - count->before.lines);
 	add(&line->timeouts, ret == -ETIMEDOUT);
+	errno = count->saved_errno;
 	return ret;
 }
 
@@ -69,6 +70,8 @@ int daxl_count_end_int(const struct daxl_count *count, int ret)
 
 DAXL_API int daxl_stats(struct daxl_pool *pool, struct daxl_stats *ret)
 {
+	DAXL_NEED(pool);
+	DAXL_NEED(ret);
 	struct daxl_domain_stat dom;
 	struct daxl_histogram *h = &ret->histogram[DAXL_HISTOGRAM_BREAK_WAIT];
 

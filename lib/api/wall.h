@@ -16,8 +16,8 @@ int daxl_opts_copy(const char *name, const void *from, void *to, size_t known);
 /* A wait as the caller gave it (or NULL) checked and copied to buf; *ret is buf or NULL. */
 int daxl_wait_copy(const struct daxl_wait *from, struct daxl_wait *buf, const struct daxl_wait **ret);
 
-/* Signs: off >= 0, len > 0 (DAXL_TO_END allowed where to_end). -EINVAL. */
-int daxl_check_range(off_t off, off_t len, bool to_end);
+/* Signs: off >= 0, len > 0. -EINVAL. */
+int daxl_check_range(off_t off, off_t len);
 /* -EBADF unless the handle may write. */
 int daxl_check_writable(const struct daxl_file *file);
 /* off + len within the largest file. -EFBIG. */
@@ -28,6 +28,7 @@ struct daxl_count {
 	struct daxl_pool *pool;
 	unsigned op;
 	struct daxl_media_counts before;
+	int saved_errno; /* is put back: system calls and libpmem2 may change it */
 };
 struct daxl_count daxl_count_begin(struct daxl_pool *pool, unsigned op);
 /* Counts the call; ret is passed through (a count of bytes when positive and bytes is true). */

@@ -30,6 +30,6 @@ void daxl_bucket_cancel(struct daxl_bucket *bucket);
 void daxl_bucket_wake(struct daxl_bucket *bucket);
 
 uint64_t daxl_now_ns(void); /* CLOCK_MONOTONIC */
-uint64_t daxl_realtime_ns(void);
+uint64_t daxl_realtime_ns(void); /* since 1970; advances in steps of some milliseconds */
 
 #endif

@@ -23,4 +23,17 @@ void daxl_error_record(int err, const char *fmt, ...) DAXL_PRINTF(2, 3);
 /* The thread's last sentence; "" before the first failure. Never NULL. */
 const char *daxl_error_last(void);
 
+/* Ends a public call with -EINVAL if an argument that it needs is NULL. */
+#define DAXL_NEED(arg)                                                                                                 \
+	do {                                                                                                           \
+		if (!(arg))                                                                                            \
+			return daxl_fail(EINVAL, "%s: %s is NULL", __func__, #arg);                                    \
+	} while (0)
+/* The same for an array that may be NULL if its length is 0. */
+#define DAXL_NEED_ARRAY(arg, len)                                                                                      \
+	do {                                                                                                           \
+		if (!(arg) && (len))                                                                                   \
+			return daxl_fail(EINVAL, "%s: %s is NULL and %s is not 0", __func__, #arg, #len);              \
+	} while (0)
+
 #endif

@@ -15,6 +15,7 @@
 #include "base/lock.h"
 
 #define BUCKETS 256u
+#define SPINS 100u
 
 struct bucket {
 	DAXL_CACHE_ALIGNED uint32_t count; /* entries; changed under mutex, read without */
@@ -29,6 +30,13 @@ static void init_table(void)
 {
 	for (unsigned i = 0; i < BUCKETS; i++)
 		daxl_mutex_init(&table[i].mutex, DAXL_RANK_BUCKET);
+}
+
+static inline void daxl_relax(void)
+{
+#if defined(__x86_64__)
+	__builtin_ia32_pause();
+#endif
 }
 
 static struct bucket *bucket_of(uint64_t key)
@@ -83,22 +91,54 @@ void daxl_waiter_remove(struct daxl_waiter *waiter)
 
 void daxl_waiter_arm(struct daxl_waiter *waiter)
 {
-	__atomic_store_n(&waiter->signaled, 0, __ATOMIC_SEQ_CST);
+	/* An exchange: if it takes back a waker's mark, what that waker changed is seen. */
+	(void)__atomic_exchange_n(&waiter->signaled, 0, __ATOMIC_SEQ_CST);
+	daxl_full_fence();
+}
+
+static bool is_signaled(const struct daxl_waiter *waiter)
+{
+	return __atomic_load_n(&waiter->signaled, __ATOMIC_SEQ_CST) != 0;
+}
+
+/* A hand-over that is under way takes less than a sleep. */
+static bool spin(const struct daxl_waiter *waiter)
+{
+	for (unsigned i = 0; i < SPINS; i++) {
+		if (is_signaled(waiter))
+			return true;
+		daxl_relax();
+	}
+	return false;
 }
 
 int daxl_waiter_sleep(struct daxl_waiter *waiter, uint64_t deadline_ns)
 {
 	struct timespec ts = { .tv_sec = (time_t)(deadline_ns / 1000000000u), .tv_nsec = (long)(deadline_ns % 1000000000u) };
+	int saved = errno, rc = 0;
 
 	daxl_assert_no_locks();
-	while (__atomic_load_n(&waiter->signaled, __ATOMIC_SEQ_CST) == 0) {
-		long rc = syscall(SYS_futex, &waiter->signaled, FUTEX_WAIT_BITSET_PRIVATE, 0,
-		                  deadline_ns == UINT64_MAX ? NULL : &ts, NULL, FUTEX_BITSET_MATCH_ANY);
+	if (spin(waiter))
+		return 0;
+	while (!is_signaled(waiter) && rc == 0)
+		/* BITSET: the deadline is a point of CLOCK_MONOTONIC. Signals end the call, not the sleep. */
+		if (syscall(SYS_futex, &waiter->signaled, FUTEX_WAIT_BITSET_PRIVATE, 0, deadline_ns == UINT64_MAX ? NULL : &ts,
+		            NULL, FUTEX_BITSET_MATCH_ANY) != 0 &&
+		    errno == ETIMEDOUT)
+			rc = -ETIMEDOUT;
+	errno = saved;
+	return is_signaled(waiter) ? 0 : rc;
+}
 
-		if (rc != 0 && errno == ETIMEDOUT)
-			return __atomic_load_n(&waiter->signaled, __ATOMIC_SEQ_CST) ? 0 : -ETIMEDOUT;
-	}
-	return 0;
+static void tell(struct daxl_waiter *waiter)
+{
+	int saved = errno;
+
+	if (waiter->notify)
+		waiter->notify(waiter);
+	else if (__atomic_exchange_n(&waiter->signaled, 1, __ATOMIC_SEQ_CST) == 0)
+		syscall(SYS_futex, &waiter->signaled, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+	errno = saved;
 }
 
 void daxl_wake_key(uint64_t key)
@@ -106,19 +146,13 @@ void daxl_wake_key(uint64_t key)
 	struct bucket *b = bucket_of(key);
 
 	/* Pairs with the increment in daxl_waiter_add. */
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	daxl_full_fence();
 	if (__atomic_load_n(&b->count, __ATOMIC_SEQ_CST) == 0)
 		return;
 	daxl_mutex_lock(&b->mutex);
-	for (struct daxl_waiter_entry *e = b->head; e; e = e->next) {
-		if (e->key != key)
-			continue;
-		if (e->waiter->notify) {
-			e->waiter->notify(e->waiter);
-		} else if (__atomic_exchange_n(&e->waiter->signaled, 1, __ATOMIC_SEQ_CST) == 0) {
-			syscall(SYS_futex, &e->waiter->signaled, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
-		}
-	}
+	for (struct daxl_waiter_entry *e = b->head; e; e = e->next)
+		if (e->key == key)
+			tell(e->waiter);
 	daxl_mutex_unlock(&b->mutex);
 }
 

@@ -156,10 +156,17 @@ int daxl_summary_read(struct daxl_pool *pool, const struct daxl_md_slot *slot,
 
 /*
  * The pool has new_size bytes from now on, all in DRAM: free space, the last superblock's block, super. The medium has
- * that size. The block that held the last superblock stays taken until the next open. Smaller or equal: nothing.
- * -EUCLEAN, -ENOMEM.
+ * that size. The block that held the last superblock becomes free: before anything is written the superblocks are.
+ * Smaller or equal: nothing. -EUCLEAN, -ENOMEM.
  */
 int daxl_pool_extend(struct daxl_pool *pool, uint64_t new_size);
+/* The block with the last superblock of a pool that had old_size bytes becomes free. */
+void daxl_pool_release_end(struct daxl_pool *pool, uint64_t old_size);
+
+/* The field of an intact slot that is impossible in this pool; NULL: none. */
+const char *daxl_ckpt_slot_fault(const struct daxl_pool *pool, const struct daxl_md_slot *slot);
+/* Generations and cuts below are believable, and can still be counted up. */
+#define DAXL_NUMBER_MAX (UINT64_C(1) << 62)
 
 struct daxl_replay {
 	struct daxl_pool *pool;

@@ -45,11 +45,11 @@ int daxl_change_begin(struct daxl_change *change, struct daxl_inode *ino, bool t
 		return daxl_fail(EUCLEAN, "file %u is damaged", ino->id);
 	if (old->deleted)
 		return daxl_fail(ESTALE, "file %u has been deleted", ino->id);
-	struct daxl_version *next = daxl_alloc(sizeof(*next));
-	struct daxl_retire *retire = daxl_zalloc(sizeof(*retire));
+	struct daxl_version *next = daxl_version_alloc(ino->pool);
+	struct daxl_retire *retire = daxl_retire_alloc(ino->pool);
 	if (next == NULL || retire == NULL) {
-		daxl_free(next);
-		daxl_free(retire);
+		daxl_version_free(ino->pool, next);
+		daxl_retire_free(ino->pool, retire);
 		return daxl_fail(ENOMEM, "no memory for a new version of file %u", ino->id);
 	}
 	*next = *old;
@@ -76,8 +76,8 @@ void daxl_change_abort(struct daxl_change *change)
 	daxl_edit_abort(&change->edit);
 	if (next->attrs != change->old->attrs)
 		daxl_free(next->attrs);
-	daxl_free(next);
-	daxl_free(change->retire);
+	daxl_version_free(change->ino->pool, next);
+	daxl_retire_free(change->ino->pool, change->retire);
 	change->next = NULL;
 	change->retire = NULL;
 }

@@ -102,6 +102,9 @@ struct daxl_pool {
 	uint64_t epoch;
 	daxl_nblk_t keep_back;     /* blocks */
 	uint64_t max_file_size;    /* bytes: INT64_MAX rounded down to a block */
+	unsigned bad_supers;       /* copies that were found damaged or outdated when it was opened */
+	bool grew;                 /* this open found it larger than the superblock says */
+	struct daxl_mutex grow_mutex; /* rank POOL: one growth at a time */
 	struct daxl_mutex names_mutex; /* rank NAMES: name table, id table, refs, handles, next_id. Lookup of names too */
 	struct daxl_inode **by_name, **by_id; /* hash tables, resized under names_mutex */
 	size_t name_buckets, id_buckets;
@@ -133,6 +136,7 @@ int daxl_pool_load(const char *path, const struct daxl_pool_opts *opts, struct d
  * fuzzing). */
 int daxl_pool_load_media(struct daxl_media *media, const struct daxl_pool_opts *opts, struct daxl_pool **ret_pool);
 /* The same with another loader than daxl_load: check's, which goes on where that gives up. */
+struct daxl_load_result;
 typedef int (*daxl_loader_fn)(struct daxl_pool *pool, struct daxl_load_result *ret, void *arg);
 int daxl_pool_load_with(struct daxl_media *media, const struct daxl_pool_opts *opts, daxl_loader_fn loader, void *arg,
                         struct daxl_pool **ret_pool);
@@ -141,6 +145,11 @@ int daxl_pool_space_make(const struct daxl_md_super *super, struct daxl_space **
                          daxl_nblk_t *ret_fixed);
 int daxl_pool_make_media(struct daxl_media *media, uint64_t size /* 0: all of it */, const struct daxl_pool_opts *opts,
                          struct daxl_pool **ret_pool);
+/*
+ * grow.c: new_size, rounded down to blocks, is not below the present size. The medium is made longer where it has to
+ * be. -EROFS, -EFBIG, -ENOSPC, -EOPNOTSUPP, -ENOMEM; the pool is as it was then, though its file may be longer.
+ */
+int daxl_pool_enlarge(struct daxl_pool *pool, uint64_t new_size);
 int daxl_pool_end(struct daxl_pool *pool); /* clean close; -EBUSY with a message that lists leases and open files */
 /* Drops a pool without the clean close (tests: as a crash would leave the medium). Leases and files must be gone. */
 void daxl_pool_abandon(struct daxl_pool *pool);
@@ -186,6 +195,12 @@ struct daxl_retire { /* what a replaced version leaves behind; waits for its gra
 	daxl_nblk_t blocks; /* in dropped */
 	struct daxl_retire *next;
 };
+
+/* Memory of versions and retires (retire.c): NULL when there is none; NULL may be freed. */
+struct daxl_version *daxl_version_alloc(struct daxl_pool *pool);
+void daxl_version_free(struct daxl_pool *pool, struct daxl_version *version);
+struct daxl_retire *daxl_retire_alloc(struct daxl_pool *pool); /* cleared */
+void daxl_retire_free(struct daxl_pool *pool, struct daxl_retire *retire);
 
 struct daxl_change {
 	struct daxl_inode *ino;     /* its mutex is held from begin to commit or abort */

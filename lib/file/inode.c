@@ -51,7 +51,7 @@ void daxl_inode_destroy(struct daxl_inode *ino)
 		daxl_dropped_free(&dropped, ino->pool->slab, NULL, NULL);
 		daxl_free(version->name);
 		daxl_free(version->attrs);
-		daxl_free(version);
+		daxl_version_free(ino->pool, version);
 	}
 	if (ino->rl != NULL) {
 		daxl_range_lock_destroy(ino->rl);
@@ -62,11 +62,12 @@ void daxl_inode_destroy(struct daxl_inode *ino)
 }
 
 /* An empty version of generation 1. NULL: no memory. */
-static struct daxl_version *first_version(uint64_t time_ns)
+static struct daxl_version *first_version(struct daxl_pool *pool, uint64_t time_ns)
 {
-	struct daxl_version *version = daxl_zalloc(sizeof(*version));
+	struct daxl_version *version = daxl_version_alloc(pool);
 	if (version == NULL)
 		return NULL;
+	memset(version, 0, sizeof(*version));
 	version->generation = 1;
 	version->mtime_ns = time_ns;
 	version->ctime_ns = time_ns;
@@ -86,7 +87,7 @@ int daxl_inode_add(struct daxl_pool *pool, uint32_t id, const char *name, size_t
 	struct daxl_inode *ino = daxl_inode_alloc(pool, id, btime_ns);
 	if (ino == NULL)
 		return daxl_fail(ENOMEM, "no memory for file %u", id);
-	ino->version = first_version(btime_ns);
+	ino->version = first_version(pool, btime_ns);
 	rc = ino->version != NULL ? 0 : daxl_fail(ENOMEM, "no memory for file %u", id);
 	if (rc == 0 && len != 0)
 		rc = daxl_names_give(pool, ino, name, len);
@@ -197,7 +198,7 @@ static int create_locked(struct daxl_pool *pool, const char *name, size_t len, b
 	struct daxl_inode *ino = daxl_inode_alloc(pool, id, now);
 	if (ino == NULL)
 		return daxl_fail(ENOMEM, "no memory for file '%.*s'", (int)len, name);
-	struct daxl_version *first = first_version(now);
+	struct daxl_version *first = first_version(pool, now);
 	rc = first != NULL ? daxl_name_new(name, len, &first->name)
 	                   : daxl_fail(ENOMEM, "no memory for file '%.*s'", (int)len, name);
 	if (rc == 0) {
@@ -209,7 +210,7 @@ static int create_locked(struct daxl_pool *pool, const char *name, size_t len, b
 	if (rc < 0) {
 		if (first != NULL)
 			daxl_free(first->name);
-		daxl_free(first);
+		daxl_version_free(pool, first);
 		daxl_inode_destroy(ino);
 		return rc;
 	}

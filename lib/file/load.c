@@ -33,8 +33,6 @@
 #include "map/rope_store.h"
 #include "media/superblock.h"
 
-#define NUMBER_MAX (UINT64_C(1) << 62) /* generations and cuts that are believable, and can still be counted up */
-
 struct fixed_area {
 	daxl_blk_t start, end;
 };
@@ -58,8 +56,11 @@ static int page_seen(daxl_page_t page, void *arg)
 {
 	struct load *load = arg;
 
-	if (page == 0 || page >= load->pages)
-		return daxl_fail(EUCLEAN, "page %" PRIu64 ": the pool has %" PRIu64, page, load->pages);
+	/* A record may have made the pool larger since the checkpoint. */
+	uint64_t pages = daxl_max_u64(load->pages, load->pool->super.pool_size >> DAXL_PAGE_SHIFT);
+
+	if (page == 0 || page >= pages)
+		return daxl_fail(EUCLEAN, "page %" PRIu64 ": the pool has %" PRIu64, page, pages);
 	bool fresh;
 	int err = daxl_page_set_add(&load->seen, page, &fresh);
 	if (!err && !fresh)
@@ -118,17 +119,31 @@ static void add_fixed(uint64_t off, uint64_t len, void *arg)
 		(struct fixed_area){.start = off >> shift, .end = daxl_bytes_to_blocks_up(off + len, shift)};
 }
 
+void daxl_pool_release_end(struct daxl_pool *pool, uint64_t old_size)
+{
+	daxl_blk_t end = (old_size - DAXL_PAGE_SIZE) >> pool->block_shift;
+
+	/* In large blocks the log may reach into it; it lies behind everything else. */
+	if ((pool->super.log_off + pool->super.log_size - 1) >> pool->block_shift == end)
+		return;
+	daxl_space_unref(pool->space, end, 1);
+	__atomic_fetch_sub(&pool->fixed_blocks, 1, __ATOMIC_RELAXED);
+}
+
 int daxl_pool_extend(struct daxl_pool *pool, uint64_t new_size)
 {
 	daxl_nblk_t nblocks = daxl_bytes_to_blocks_exact(new_size, pool->block_shift);
+	uint64_t old_size = pool->super.pool_size;
 
-	if (new_size <= pool->super.pool_size)
+	if (new_size <= old_size)
 		return 0;
 	int err = daxl_space_grow(pool->space, nblocks);
 	if (!err)
 		err = daxl_space_mark(pool->space, nblocks - 1, 1);
 	if (err)
 		return err;
+	pool->fixed_blocks++;
+	daxl_pool_release_end(pool, old_size);
 	pool->super.pool_size = new_size;
 	pool->super.devices[0].size = new_size;
 	return 0;
@@ -200,7 +215,7 @@ static const char *take_apart(const struct daxl_pool *pool, const uint8_t *at, s
 		return "attributes";
 	if (rec->size > pool->max_file_size)
 		return "size";
-	if (rec->generation >= NUMBER_MAX)
+	if (rec->generation >= DAXL_NUMBER_MAX)
 		return "generation";
 	if (rec->root_depth >= DAXL_ROPE_DEPTH_MAX || (!rec->root.page && (rec->root_depth || rec->root.copy)))
 		return "map";
@@ -332,14 +347,13 @@ static int load_page(struct load *load, unsigned depth, uint64_t index, const st
 	return err;
 }
 
-static const char *slot_fault(const struct load *load)
+const char *daxl_ckpt_slot_fault(const struct daxl_pool *pool, const struct daxl_md_slot *slot)
 {
-	const struct daxl_md_slot *slot = &load->slot;
-	const struct daxl_pool *pool = load->pool;
+	uint64_t pages = daxl_max_u64(pool->super.pool_size, slot->pool_size) >> DAXL_PAGE_SHIFT;
 
-	if (slot->generation >= NUMBER_MAX)
+	if (slot->generation >= DAXL_NUMBER_MAX)
 		return "generation";
-	if (slot->cut >= NUMBER_MAX)
+	if (slot->cut >= DAXL_NUMBER_MAX)
 		return "cut";
 	if (slot->position >= DAXL_LOG_POSITION_MAX - pool->super.log_size / DAXL_SLOT_SIZE)
 		return "log position";
@@ -347,7 +361,7 @@ static const char *slot_fault(const struct load *load)
 		return "pool size";
 	if (slot->flags & ~DAXL_SLOT_CLEAN)
 		return "flags";
-	if (slot->table_pages > load->pages || (slot->table_pages == 0) != (slot->table.page == 0))
+	if (slot->table_pages > pages || (slot->table_pages == 0) != (slot->table.page == 0))
 		return "number of table pages";
 	if (slot->table_depth != daxl_table_depth(slot->table_pages) || slot->table_depth > DAXL_TABLE_DEPTH_MAX)
 		return "depth of the table";
@@ -384,16 +398,15 @@ static int load_checkpoint(struct load *load)
 		load->lost = true;
 	}
 	load->pages = daxl_max_u64(pool->super.pool_size, slot->pool_size) >> DAXL_PAGE_SHIFT;
-	fault = slot_fault(load);
+	fault = daxl_ckpt_slot_fault(pool, slot);
 	if (fault)
 		return daxl_fail(EUCLEAN, "checkpoint slot %c: wrong %s", 'A' + ckpt->which, fault);
 	ckpt->slot = *slot;
 	pool->cut = slot->cut + 1; /* so that no file looks changed */
-	daxl_super_fixed(&pool->super, add_fixed, load);
 	err = daxl_pool_extend(pool, slot->pool_size);
 	if (err)
 		return err;
-	add_fixed(daxl_super_end_copy(&pool->super), DAXL_PAGE_SIZE, load);
+	daxl_super_fixed(&pool->super, add_fixed, load);
 	load->in = (struct daxl_rope_in){
 		.media = pool->media,
 		.slab = pool->slab,
@@ -438,8 +451,10 @@ static int load_log(struct load *load, struct daxl_load_result *ret)
 	int err = daxl_log_scan(pool->media, pool->super.log_off, pool->super.log_size, load->slot.position,
 	                        load->slot.epoch, daxl_replay_record, &replay, &ret->head);
 
+	load->lost |= replay.lost;
 	if (tolerable(load, err)) {
 		/* Nothing was replayed: any of the files may have had its blocks changed since. */
+		load->lost = true;
 		daxl_ids_each(pool, damage, NULL);
 		ret->head = load->slot.position;
 		err = 0;
@@ -515,6 +530,7 @@ int daxl_load(struct daxl_pool *pool, struct daxl_load_result *ret)
 	load->ckpt = pool->ckpt;
 	load->tolerant = pool->read_only;
 	int err = load_all(load, &result);
+	pool->damaged = load->lost;
 	daxl_free(load->seen.slots);
 	daxl_free(load);
 	if (!err)

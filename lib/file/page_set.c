@@ -49,3 +49,8 @@ int daxl_page_set_add(struct daxl_page_set *set, daxl_page_t page, bool *ret_fre
 	set->slots[at] = page;
 	return 0;
 }
+
+bool daxl_page_set_has(const struct daxl_page_set *set, daxl_page_t page)
+{
+	return set->size && set->slots[set_at(set, page)] == page;
+}

@@ -16,5 +16,6 @@ struct daxl_page_set {
 
 /* Adds page; *ret_fresh: it was not in the set. -ENOMEM. */
 int daxl_page_set_add(struct daxl_page_set *set, daxl_page_t page, bool *ret_fresh);
+bool daxl_page_set_has(const struct daxl_page_set *set, daxl_page_t page);
 
 #endif

@@ -6,9 +6,9 @@
  * slot A, and the superblocks, copy 0 last; so until it is whole it is no pool. Then it is opened like any other.
  *
  * Opening: superblock, free space with the fixed areas taken out, checkpoint and log (daxl_load). Up to here nothing
- * is written, and if anything is wrong an open for writing ends here. Then, for writing, a checkpoint with a new
- * random epoch: it clears the clean mark, takes in what was replayed, and makes every record beyond the replay's end,
- * which was perhaps still on its way when the crash came, void for ever.
+ * is written, and if anything is wrong an open for writing ends here. Then, for writing, the superblocks, if a growth
+ * was cut short, and a checkpoint with a new random epoch: it clears the clean mark, takes in what was replayed, and
+ * makes every record beyond the replay's end, which was perhaps still on its way when the crash came, void for ever.
  *
  * The reserve. Checkpoints are written copy-on-write, so they need room when everything else is full, and deleting
  * needs a checkpoint sooner or later. Of the pool's blocks 1/32 is kept back from data, not less than RESERVE_PAGES
@@ -78,9 +78,8 @@ static void mark_fixed(uint64_t off, uint64_t len, void *arg)
 	}
 }
 
-/* Free space of a pool with nothing in it but what every pool has. */
-static int make_space(const struct daxl_md_super *super, struct daxl_space **ret_space, daxl_nblk_t *ret_keep_back,
-                      daxl_nblk_t *ret_fixed)
+int daxl_pool_space_make(const struct daxl_md_super *super, struct daxl_space **ret_space, daxl_nblk_t *ret_keep_back,
+                         daxl_nblk_t *ret_fixed)
 {
 	daxl_nblk_t nblocks = daxl_bytes_to_blocks_exact(super->pool_size, super->block_shift);
 	daxl_nblk_t keep_back = reserve_for(nblocks, super->block_shift);
@@ -111,7 +110,7 @@ static int write_first_slot(struct daxl_media *media, const struct daxl_md_super
 	memset(&slot, 0, sizeof(slot));
 	int rc = new_epoch(&slot.epoch);
 	if (rc == 0)
-		rc = make_space(super, &space, &keep_back, &fixed);
+		rc = daxl_pool_space_make(super, &space, &keep_back, &fixed);
 	if (rc < 0)
 		return rc;
 	daxl_space_stat(space, &stat);
@@ -169,6 +168,7 @@ static void pool_free(struct daxl_pool *pool)
 		daxl_space_destroy(pool->space);
 	if (pool->slab != NULL)
 		daxl_slab_destroy(pool->slab);
+	daxl_mutex_destroy(&pool->grow_mutex);
 	daxl_mutex_destroy(&pool->names_mutex);
 	daxl_mutex_destroy(&pool->retire_mutex);
 	daxl_free(pool);
@@ -177,14 +177,14 @@ static void pool_free(struct daxl_pool *pool)
 /* Superblock, free space, checkpoints: all that loading needs. */
 static int pool_prepare(struct daxl_pool *pool)
 {
-	int rc = daxl_super_read(pool->media, !pool->read_only, &pool->super, NULL);
+	int rc = daxl_super_read(pool->media, !pool->read_only, &pool->super, &pool->bad_supers);
 	if (rc < 0)
 		return rc;
 	pool->block_shift = pool->super.block_shift;
 	pool->max_file_size = (uint64_t)INT64_MAX & ~((UINT64_C(1) << pool->block_shift) - 1);
 	rc = daxl_slab_create(&pool->slab);
 	if (rc == 0)
-		rc = make_space(&pool->super, &pool->space, &pool->keep_back, &pool->fixed_blocks);
+		rc = daxl_pool_space_make(&pool->super, &pool->space, &pool->keep_back, &pool->fixed_blocks);
 	if (rc == 0)
 		rc = daxl_names_room(pool);
 	if (rc == 0)
@@ -200,10 +200,11 @@ static void note_damage(struct daxl_inode *ino, void *arg)
 }
 
 /* Checkpoint and log into memory, and the log ready for what comes. */
-static int pool_load(struct daxl_pool *pool)
+static int pool_load(struct daxl_pool *pool, daxl_loader_fn loader, void *arg)
 {
+	uint64_t size = pool->super.pool_size;
 	struct daxl_load_result loaded;
-	int rc = daxl_load(pool, &loaded);
+	int rc = loader(pool, &loaded, arg);
 	if (rc < 0)
 		return rc;
 	if (pool->super.pool_size > daxl_media_size(pool->media))
@@ -211,6 +212,7 @@ static int pool_load(struct daxl_pool *pool)
 		                 pool->super.pool_size, daxl_media_size(pool->media));
 	pool->epoch = loaded.epoch;
 	pool->recovered = !loaded.clean;
+	pool->grew = pool->super.pool_size != size;
 	pool->first_generation = pool->ckpt->slot.generation;
 	daxl_ids_each(pool, note_damage, pool);
 	return daxl_log_open(pool->media, pool->super.log_off, pool->super.log_size, loaded.start, loaded.head,
@@ -229,14 +231,35 @@ static int pool_claim(struct daxl_pool *pool)
 	return rc;
 }
 
-static int pool_open(struct daxl_pool *pool, const struct daxl_pool_opts *opts)
+/*
+ * A growth that a crash cut short has left superblock copies behind that say something else or are torn. They come
+ * first: the block that held the last copy is free already.
+ */
+static void heal_supers(struct daxl_pool *pool)
+{
+	if (!pool->grew && (!pool->recovered || pool->bad_supers == 0))
+		return;
+	pool->super.generation++;
+	daxl_super_write(pool->media, &pool->super);
+}
+
+/* Loads from a prepared pool's medium with daxl_load. */
+static int load_plainly(struct daxl_pool *pool, struct daxl_load_result *ret, void *arg)
+{
+	(void)arg;
+	return daxl_load(pool, ret);
+}
+
+static int pool_open(struct daxl_pool *pool, const struct daxl_pool_opts *opts, daxl_loader_fn loader, void *arg)
 {
 	uint32_t break_ms = opts != NULL && opts->lease_break_ms != 0 ? opts->lease_break_ms : BREAK_MS_DEFAULT;
 	int rc = pool_prepare(pool);
 	if (rc == 0)
-		rc = pool_load(pool);
-	if (rc == 0 && !pool->read_only)
+		rc = pool_load(pool, loader, arg);
+	if (rc == 0 && !pool->read_only) {
+		heal_supers(pool);
 		rc = pool_claim(pool);
+	}
 	if (rc == 0)
 		rc = daxl_domain_create(pool, pool->block_shift, pool->epoch, break_ms, &pool->domain);
 	if (rc == 0 && !pool->read_only && opts != NULL && opts->checkpoint_interval_ms != 0)
@@ -244,7 +267,8 @@ static int pool_open(struct daxl_pool *pool, const struct daxl_pool_opts *opts)
 	return rc;
 }
 
-int daxl_pool_load_media(struct daxl_media *media, const struct daxl_pool_opts *opts, struct daxl_pool **ret_pool)
+int daxl_pool_load_with(struct daxl_media *media, const struct daxl_pool_opts *opts, daxl_loader_fn loader, void *arg,
+                        struct daxl_pool **ret_pool)
 {
 	struct daxl_pool *pool = daxl_zalloc(sizeof(*pool));
 	if (pool == NULL)
@@ -253,15 +277,21 @@ int daxl_pool_load_media(struct daxl_media *media, const struct daxl_pool_opts *
 	pool->read_only = daxl_media_is_read_only(media);
 	pool->forced = getenv("PMEM2_FORCE_GRANULARITY") != NULL;
 	pool->next_id = 1;
+	daxl_mutex_init(&pool->grow_mutex, DAXL_RANK_POOL);
 	daxl_mutex_init(&pool->names_mutex, DAXL_RANK_NAMES);
 	daxl_mutex_init(&pool->retire_mutex, DAXL_RANK_SPACE);
-	int rc = pool_open(pool, opts);
+	int rc = pool_open(pool, opts, loader, arg);
 	if (rc < 0) {
 		pool_free(pool);
 		return rc;
 	}
 	*ret_pool = pool;
 	return 0;
+}
+
+int daxl_pool_load_media(struct daxl_media *media, const struct daxl_pool_opts *opts, struct daxl_pool **ret_pool)
+{
+	return daxl_pool_load_with(media, opts, load_plainly, NULL, ret_pool);
 }
 
 int daxl_pool_load(const char *path, const struct daxl_pool_opts *opts, struct daxl_pool **ret_pool)

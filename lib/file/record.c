@@ -74,33 +74,42 @@ int daxl_record_map_begin(struct daxl_record *rec, unsigned type, uint32_t id)
 	return daxl_record_put(rec, &head, sizeof(head));
 }
 
+/*
+ * The header's fields are read and written one by one where they lie: a whole struct copied out and in again stalls on
+ * its own stores.
+ */
+#define HEAD_GET(rec, field, to) memcpy(to, (rec)->buf + offsetof(struct daxl_md_rec_map, field), sizeof(*(to)))
+#define HEAD_SET(rec, field, from) memcpy((rec)->buf + offsetof(struct daxl_md_rec_map, field), from, sizeof(*(from)))
+
 int daxl_record_map_edit(struct daxl_record *rec, daxl_fblk_t at, daxl_nblk_t len, uint64_t val)
 {
 	assert(len != 0 && rec->len >= sizeof(struct daxl_md_rec_map));
-	struct daxl_md_rec_map head;
-	memcpy(&head, rec->buf, sizeof(head));
-	if (rec->len == sizeof(head) && head.len == 0 && len <= UINT32_MAX) {
-		head.fblk = at;
-		head.val = val;
-		head.len = (uint32_t)len;
-	} else {
-		const struct daxl_md_edit edit = {.fblk = at, .len = len, .val = val};
-		if (head.nedits == UINT32_MAX)
-			return daxl_fail(EFBIG, "file %u: more than 2^32 edits in one log record", head.id);
-		int rc = daxl_record_put(rec, &edit, sizeof(edit));
-		if (rc < 0)
-			return rc;
-		head.nedits++;
+	uint32_t first_len, nedits;
+	HEAD_GET(rec, len, &first_len);
+	if (rec->len == sizeof(struct daxl_md_rec_map) && first_len == 0 && len <= UINT32_MAX) {
+		first_len = (uint32_t)len;
+		HEAD_SET(rec, fblk, &at);
+		HEAD_SET(rec, val, &val);
+		HEAD_SET(rec, len, &first_len);
+		return 0;
 	}
-	memcpy(rec->buf, &head, sizeof(head));
+	const struct daxl_md_edit edit = {.fblk = at, .len = len, .val = val};
+	HEAD_GET(rec, nedits, &nedits);
+	if (nedits == UINT32_MAX) {
+		uint32_t id;
+		HEAD_GET(rec, id, &id);
+		return daxl_fail(EFBIG, "file %u: more than 2^32 edits in one log record", id);
+	}
+	int rc = daxl_record_put(rec, &edit, sizeof(edit));
+	if (rc < 0)
+		return rc;
+	nedits++;
+	HEAD_SET(rec, nedits, &nedits);
 	return 0;
 }
 
 void daxl_record_map_finish(struct daxl_record *rec, uint64_t size, uint64_t time_ns)
 {
-	struct daxl_md_rec_map head;
-	memcpy(&head, rec->buf, sizeof(head));
-	head.size = size;
-	head.time_ns = time_ns;
-	memcpy(rec->buf, &head, sizeof(head));
+	HEAD_SET(rec, size, &size);
+	HEAD_SET(rec, time_ns, &time_ns);
 }

@@ -154,7 +154,9 @@ static void finish(struct daxl_inode *ino, struct daxl_edit *edit, uint64_t size
 	version->blocks = version->root ? version->root->blocks : 0;
 	version->size = size;
 	version->generation++;
-	version->mtime_ns = version->ctime_ns = time_ns;
+	version->ctime_ns = time_ns & ~DAXL_TIME_KEEPS_MTIME;
+	if (!(time_ns & DAXL_TIME_KEEPS_MTIME))
+		version->mtime_ns = time_ns;
 	drop(ino->pool, &dropped);
 	daxl_ckpt_replayed(ino);
 }

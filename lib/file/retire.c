@@ -18,6 +18,35 @@
 #include "base/hook.h"
 #include "file/file.h"
 
+/*
+ * Versions and retires come from the nodes' slab: one of each is made by nearly every operation and freed by the RCU
+ * worker, which is what the slab is for.
+ */
+struct daxl_version *daxl_version_alloc(struct daxl_pool *pool)
+{
+	return daxl_slab_alloc(pool->slab, sizeof(struct daxl_version));
+}
+
+void daxl_version_free(struct daxl_pool *pool, struct daxl_version *version)
+{
+	if (version != NULL)
+		daxl_slab_free(pool->slab, version, sizeof(*version));
+}
+
+struct daxl_retire *daxl_retire_alloc(struct daxl_pool *pool)
+{
+	struct daxl_retire *retire = daxl_slab_alloc(pool->slab, sizeof(*retire));
+	if (retire != NULL)
+		memset(retire, 0, sizeof(*retire));
+	return retire;
+}
+
+void daxl_retire_free(struct daxl_pool *pool, struct daxl_retire *retire)
+{
+	if (retire != NULL)
+		daxl_slab_free(pool->slab, retire, sizeof(*retire));
+}
+
 static void unref_run(daxl_blk_t blk, daxl_nblk_t len, void *arg)
 {
 	struct daxl_pool *pool = arg;
@@ -38,8 +67,8 @@ static void free_nodes(struct daxl_retire *retire)
 		daxl_free(retire->old->name);
 	if (retire->drop_attrs)
 		daxl_free(retire->old->attrs);
-	daxl_free(retire->old);
-	daxl_free(retire);
+	daxl_version_free(pool, retire->old);
+	daxl_retire_free(pool, retire);
 }
 
 /* The grace period is over. On the RCU worker's thread. */

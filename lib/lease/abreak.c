@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The asynchronous break: the course of an ordinary one, taken in steps that never wait. A step is made by begin, by poll, and by whoever takes events; what would have
- * woken a sleeper makes the pool's event descriptor readable instead. It has the same place in the queue, the same marks, the same deadline.
+ * The asynchronous break: the course of an ordinary one, taken in steps that never wait. begin makes the first, later ones are made by poll, and by whoever takes events; what would
+ * have woken a sleeper puts the break on the domain's list of woken ones and makes the event descriptor readable. It has the same place in the queue, the same marks, the same deadline, but
+ * only poll looks at the clock.
+ *
+ * One thread steps a break at a time; another that comes meanwhile asks it to go round again. Holders are called in a step, and may do anything, also end this very break; so the handle is
+ * counted, and the range lock, which may go with its file once the break is ended, is touched only between touch and untouch, for which end waits (a scan at most).
  */
 #include <errno.h>
 #include <sched.h>
@@ -11,13 +15,15 @@
 struct daxl_break_handle {
 	struct daxl_break brk;
 	struct daxl_clause clause;
-	struct daxl_waiter waiter;  /* notifies; brk's own is not used */
-	bool woken;                 /* atomic */
-	bool stepping, marked;      /* stepping: guarded by the events mutex; the rest belongs to who steps */
-	int result;                 /* atomic: 0 under way, 1 drained, -errno */
-	uint64_t look_again_ns;
+	struct daxl_waiter waiter; /* notifies; brk's own is not used */
 	struct daxl_event_node event;
-	struct daxl_break_handle *next; /* guarded by the events mutex */
+	int result;  /* atomic: 0 under way, 1 drained, -errno; set once, by who steps */
+	bool marked; /* of who steps */
+	/* guarded by the domain's mutex */
+	unsigned users;
+	bool stepping, touching, ended;
+	bool again, again_clock; /* for who steps: once more, and with an eye on the clock */
+	struct daxl_break_handle *woken_next, **woken_prev; /* prev NULL: not in the list */
 };
 
 struct daxl_break_part *daxl_break_part_of(struct daxl_break *brk, unsigned i)
@@ -30,12 +36,60 @@ bool daxl_break_held_level(const struct daxl_break *brk, enum daxl_level level)
 	return !brk->held || level <= brk->held->clause.level;
 }
 
+static int result_of(const struct daxl_break_handle *h)
+{
+	return __atomic_load_n(&h->result, __ATOMIC_SEQ_CST);
+}
+
+static void unlink_woken(struct daxl_break_handle *h)
+{
+	if (!h->woken_prev)
+		return;
+	*h->woken_prev = h->woken_next;
+	if (h->woken_next)
+		h->woken_next->woken_prev = h->woken_prev;
+	h->woken_prev = NULL;
+}
+
+/* Under the lock of a wait bucket. */
 static void notify(struct daxl_waiter *waiter)
 {
 	struct daxl_break_handle *h = daxl_container_of(waiter, struct daxl_break_handle, waiter);
+	struct daxl_domain *domain = h->brk.domain;
 
-	__atomic_store_n(&h->woken, true, __ATOMIC_SEQ_CST);
-	daxl_event_signal(h->brk.domain);
+	daxl_mutex_lock(&domain->mutex);
+	if (h->stepping) {
+		h->again = true;
+	} else if (!h->woken_prev && !h->ended && result_of(h) == 0) {
+		h->woken_next = domain->woken;
+		h->woken_prev = &domain->woken;
+		if (h->woken_next)
+			h->woken_next->woken_prev = &h->woken_next;
+		domain->woken = h;
+		daxl_event_signal(domain);
+	}
+	daxl_mutex_unlock(&domain->mutex);
+}
+
+/* From here to untouch the range lock stays; false once the break is ended. */
+static bool touch(struct daxl_break_handle *h)
+{
+	struct daxl_domain *domain = h->brk.domain;
+
+	daxl_mutex_lock(&domain->mutex);
+	bool ok = h->touching = !h->ended;
+
+	daxl_mutex_unlock(&domain->mutex);
+	return ok;
+}
+
+static void untouch(struct daxl_break_handle *h)
+{
+	struct daxl_domain *domain = h->brk.domain;
+
+	daxl_mutex_lock(&domain->mutex);
+	h->touching = false;
+	daxl_mutex_unlock(&domain->mutex);
 }
 
 static void finish(struct daxl_break_handle *h, int result)
@@ -44,133 +98,164 @@ static void finish(struct daxl_break_handle *h, int result)
 	daxl_event_queue(h->brk.domain, &h->event);
 }
 
-static bool is_first(struct daxl_break_handle *h)
+enum stage { QUEUED, RECALLED, DRAINED, TOLD, GONE };
+
+/* Takes its place, marks whom it concerns and tells them, or sees how far they are. TOLD: look again. */
+static int advance(struct daxl_break_handle *h, enum stage *ret_stage)
 {
+	struct daxl_lease *notices = NULL, *returned = NULL;
+	int rc = 0;
+
+	*ret_stage = GONE;
+	if (!touch(h))
+		return 0;
 	daxl_break_lock(&h->brk);
 	bool first = h->brk.part[0].in_service || daxl_break_first_locked(&h->brk);
 
-	daxl_break_unlock(&h->brk);
-	return first;
-}
-
-/* Marks and tells, once. */
-static int start_recall(struct daxl_break_handle *h)
-{
-	struct daxl_lease *notices, *returned;
-	bool nowait = h->brk.nowait;
-
-	h->brk.nowait = true; /* the check is not to mind waiting: there is none here */
-	daxl_break_lock(&h->brk);
-	int rc = daxl_break_check_locked(&h->brk, &h->clause, 1);
-
-	if (!rc)
-		daxl_break_mark_locked(&h->brk, &h->clause, 1, &notices, &returned);
-	daxl_break_unlock(&h->brk);
-	h->brk.nowait = nowait;
-	if (rc)
-		return rc;
-	h->marked = true;
-	daxl_notices_deliver(notices);
-	daxl_returned_finish(returned);
-	return 0;
-}
-
-static bool is_done(struct daxl_break_handle *h)
-{
-	daxl_break_lock(&h->brk);
-	bool done = daxl_break_done_locked(&h->brk, &h->clause, 1, false);
-
-	daxl_break_unlock(&h->brk);
-	return done;
-}
-
-/* As far as it goes without waiting. The caller has set stepping. */
-static void step(struct daxl_break_handle *h)
-{
-	while (h->result == 0) {
-		__atomic_store_n(&h->woken, false, __ATOMIC_SEQ_CST);
-		bool first = is_first(h);
-		int rc = 0;
-
-		if (first && !h->marked)
-			rc = start_recall(h);
-		if (!rc && first && is_done(h)) {
-			finish(h, 1);
-			return;
-		}
+	if (first && !h->marked) {
+		rc = daxl_break_check_locked(&h->brk, &h->clause, 1, NULL, NULL);
 		if (!rc)
-			rc = daxl_break_may_go_on(&h->brk);
-		if (!rc && h->brk.nowait)
-			rc = daxl_fail(EAGAIN, "the range is not free yet");
-		if (!rc && daxl_now_ns() >= h->look_again_ns) {
-			rc = first ? daxl_break_deadline(&h->brk, &h->clause, 1, &h->look_again_ns)
-			           : daxl_fail(ETIMEDOUT, "timed out behind another operation on the range");
-			if (rc == 0 && h->look_again_ns == UINT64_MAX)
-				h->look_again_ns = h->brk.deadline_ns; /* somebody's fence will wake us */
-			if (rc > 0) {
-				h->look_again_ns = h->brk.deadline_ns;
-				continue;
-			}
-		}
-		if (rc < 0) {
-			finish(h, rc);
+			daxl_break_mark_locked(&h->brk, &h->clause, 1, &notices, &returned);
+		h->marked = true;
+	}
+	*ret_stage = !first ? QUEUED : daxl_break_done_locked(&h->brk, &h->clause, 1, false) ? DRAINED : RECALLED;
+	daxl_break_unlock(&h->brk);
+	untouch(h);
+	if (notices || returned)
+		*ret_stage = TOLD;
+	daxl_returned_finish(returned);
+	daxl_notices_deliver(notices);
+	return rc;
+}
+
+/* Past the deadline: 0: nothing to be done now; 1: look again; -ETIMEDOUT. */
+static int judge(struct daxl_break_handle *h, enum stage stage)
+{
+	struct daxl_lease *victim = NULL;
+	uint64_t again_ns;
+
+	if (stage == QUEUED) {
+		DAXL_STAT_ADD(h->brk.domain, timeouts, 1);
+		return daxl_fail(ETIMEDOUT, "timed out behind another operation on the range");
+	}
+	if (!touch(h))
+		return 0;
+	int rc = daxl_break_deadline(&h->brk, &h->clause, 1, &again_ns, &victim);
+
+	untouch(h);
+	if (victim)
+		daxl_lease_fence(victim);
+	return rc;
+}
+
+/* As far as it goes without waiting. */
+static void step_through(struct daxl_break_handle *h, bool clock)
+{
+	while (result_of(h) == 0) {
+		enum stage stage;
+		int rc = advance(h, &stage);
+
+		if (stage == GONE)
 			return;
+		if (rc == 0 && stage == TOLD)
+			continue;
+		if (rc == 0 && stage == DRAINED)
+			rc = 1;
+		else if (rc == 0 && h->brk.cancel && daxl_cancel_fired(h->brk.cancel))
+			rc = daxl_fail(ECANCELED, "the break was cancelled");
+		else if (rc == 0 && clock && daxl_now_ns() >= h->brk.deadline_ns) {
+			rc = judge(h, stage);
+			if (rc > 0)
+				continue;
 		}
-		if (!__atomic_load_n(&h->woken, __ATOMIC_SEQ_CST))
+		if (rc)
+			finish(h, rc);
+		else
 			return;
 	}
 }
 
-static bool try_step(struct daxl_domain *domain, struct daxl_break_handle *h)
+/* The domain's mutex held; true: the caller frees. */
+static bool put_user(struct daxl_break_handle *h)
 {
-	daxl_mutex_lock(&domain->mutex);
-	bool mine = !h->stepping;
+	return --h->users == 0;
+}
 
-	h->stepping = true;
-	daxl_mutex_unlock(&domain->mutex);
-	if (!mine)
+/* Begins a step, unless there is nothing to step or another thread does it, which is asked to go round again. The domain's mutex held. */
+static bool start_step_locked(struct daxl_break_handle *h, bool clock)
+{
+	unlink_woken(h);
+	if (h->ended || result_of(h) != 0)
 		return false;
-	step(h);
-	daxl_mutex_lock(&domain->mutex);
-	h->stepping = false;
-	daxl_mutex_unlock(&domain->mutex);
+	if (h->stepping) {
+		h->again = true;
+		h->again_clock |= clock;
+		return false;
+	}
+	h->stepping = true;
+	h->users++;
 	return true;
+}
+
+static void step(struct daxl_break_handle *h, bool clock)
+{
+	struct daxl_domain *domain = h->brk.domain;
+	bool more, gone;
+
+	do {
+		step_through(h, clock);
+		daxl_mutex_lock(&domain->mutex);
+		more = h->again && !h->ended && result_of(h) == 0;
+		clock = h->again_clock;
+		h->again = h->again_clock = false;
+		if (!more)
+			h->stepping = false;
+		gone = !more && put_user(h);
+		daxl_mutex_unlock(&domain->mutex);
+	} while (more);
+	if (gone)
+		daxl_free(h);
 }
 
 void daxl_abreaks_step(struct daxl_domain *domain)
 {
 	for (;;) {
 		daxl_mutex_lock(&domain->mutex);
-		struct daxl_break_handle *h = domain->abreaks;
+		struct daxl_break_handle *h = domain->woken;
+		bool mine = h && start_step_locked(h, false);
 
-		while (h && (h->stepping || h->result != 0 || !__atomic_load_n(&h->woken, __ATOMIC_SEQ_CST)))
-			h = h->next;
-		if (h)
-			h->stepping = true;
 		daxl_mutex_unlock(&domain->mutex);
 		if (!h)
 			return;
-		step(h);
-		daxl_mutex_lock(&domain->mutex);
-		h->stepping = false;
-		daxl_mutex_unlock(&domain->mutex);
+		if (mine)
+			step(h, false);
 	}
 }
 
-static void listen(struct daxl_break_handle *h)
+/* Own pins, and an owner that holds what it was asked back, are refused before anybody is recalled. */
+static int check_begin(struct daxl_break_handle *h)
 {
-	daxl_waiter_init(&h->waiter, notify);
-	daxl_waiter_add(&h->waiter, h->brk.part[0].rl->key);
-	if (h->brk.owner_rec)
-		daxl_waiter_add(&h->waiter, h->brk.owner_rec->key);
-	if (h->brk.cancel)
-		daxl_waiter_add(&h->waiter, daxl_cancel_key(h->brk.cancel));
+	bool others;
+	uint32_t own;
+
+	daxl_break_lock(&h->brk);
+	bool first = daxl_break_first_locked(&h->brk);
+	int rc = daxl_break_check_locked(&h->brk, &h->clause, 1, &others, &own);
+
+	if (!rc && !first)
+		rc = daxl_break_may_hold(&h->brk, 0);
+	else if (!rc && others)
+		rc = daxl_break_may_hold(&h->brk, own);
+	daxl_break_unlock(&h->brk);
+	return rc;
 }
 
 int daxl_abreak_begin(struct daxl_domain *domain, struct daxl_range_lock *rl, daxl_fblk_t start, daxl_fblk_t end,
                       enum daxl_level level, const struct daxl_wait *wait, const struct daxl_wait *def,
                       struct daxl_break_handle **ret_handle)
 {
+	unsigned shift = domain->block_shift;
+
 	if (wait && wait->held)
 		return daxl_fail(EINVAL, "an asynchronous break cannot begin inside a held one");
 	struct daxl_break_handle *h = daxl_zalloc(sizeof(*h));
@@ -179,17 +264,12 @@ int daxl_abreak_begin(struct daxl_domain *domain, struct daxl_range_lock *rl, da
 		return daxl_fail(ENOMEM, "no memory for an asynchronous break");
 	int rc = daxl_break_init(&h->brk, domain, wait, def, DAXL_REASON_BREAK, false);
 
-	if (!rc)
-		rc = daxl_break_listen_owner(&h->brk);
 	if (rc) {
 		daxl_free(h);
 		return rc;
 	}
-	unsigned shift = domain->block_shift;
-
 	daxl_break_add(&h->brk, rl, start, end);
 	h->clause = (struct daxl_clause){ .start = start, .end = end, .level = level, .who = DAXL_WHO_ALL };
-	h->look_again_ns = h->brk.deadline_ns;
 	h->event.event = (struct daxl_event){
 		.kind = DAXL_EVENT_BREAK_READY,
 		.handle = h,
@@ -197,64 +277,70 @@ int daxl_abreak_begin(struct daxl_domain *domain, struct daxl_range_lock *rl, da
 		.len = end == DAXL_FBLK_INF ? DAXL_TO_END : (off_t)daxl_blocks_to_bytes(end - start, shift),
 		.level = level == DAXL_LEVEL_U ? DAXL_BREAK_UNMAP : DAXL_BREAK_WRITE,
 	};
-	listen(h);
+	daxl_break_start_clock(&h->brk);
+	h->users = 2; /* the program, and the step below */
+	h->stepping = true;
+	daxl_waiter_init(&h->waiter, notify);
+	daxl_waiter_add(&h->waiter, rl->key);
+	if (h->brk.cancel)
+		daxl_waiter_add(&h->waiter, daxl_cancel_key(h->brk.cancel));
 	daxl_break_queue(&h->brk);
-	daxl_mutex_lock(&domain->mutex);
-	h->next = domain->abreaks;
-	domain->abreaks = h;
-	daxl_mutex_unlock(&domain->mutex);
-	(void)try_step(domain, h);
-	if (h->result < 0 && h->result != -EAGAIN) {
-		rc = h->result;
-		daxl_abreak_end(h);
+	rc = check_begin(h);
+	if (rc) {
+		daxl_waiter_remove(&h->waiter);
+		daxl_break_leave(&h->brk);
+		daxl_free(h);
 		return rc;
 	}
+	step(h, false);
 	*ret_handle = h;
 	return 0;
 }
 
 int daxl_abreak_poll(struct daxl_break_handle *handle)
 {
-	int result = __atomic_load_n(&handle->result, __ATOMIC_SEQ_CST);
+	struct daxl_domain *domain = handle->brk.domain;
 
-	if (result == 0) {
-		(void)try_step(handle->brk.domain, handle);
-		result = __atomic_load_n(&handle->result, __ATOMIC_SEQ_CST);
-	}
-	return result;
+	daxl_mutex_lock(&domain->mutex);
+	bool mine = start_step_locked(handle, true);
+
+	daxl_mutex_unlock(&domain->mutex);
+	if (mine)
+		step(handle, true);
+	return result_of(handle);
 }
 
 void daxl_abreak_end(struct daxl_break_handle *handle)
 {
-	struct daxl_domain *domain = handle->brk.domain;
-
 	if (!handle)
 		return;
-	for (;;) { /* somebody who takes events may be stepping it: bounded */
-		daxl_mutex_lock(&domain->mutex);
-		if (!handle->stepping)
-			break;
+	struct daxl_domain *domain = handle->brk.domain;
+
+	daxl_mutex_lock(&domain->mutex);
+	handle->ended = true;
+	while (handle->touching) {
 		daxl_mutex_unlock(&domain->mutex);
 		sched_yield();
+		daxl_mutex_lock(&domain->mutex);
 	}
-	struct daxl_break_handle **at = &domain->abreaks;
-
-	while (*at != handle)
-		at = &(*at)->next;
-	*at = handle->next;
 	daxl_mutex_unlock(&domain->mutex);
 	daxl_waiter_remove(&handle->waiter);
-	(void)daxl_event_unqueue(domain, &handle->event);
+	daxl_event_close(domain, &handle->event);
 	daxl_break_leave(&handle->brk);
-	daxl_owner_put(domain, handle->brk.owner_rec);
-	daxl_free(handle);
+	daxl_mutex_lock(&domain->mutex);
+	unlink_woken(handle);
+	bool gone = put_user(handle);
+
+	daxl_mutex_unlock(&domain->mutex);
+	if (gone)
+		daxl_free(handle);
 }
 
 int daxl_break_hold(struct daxl_break *brk, struct daxl_break_handle *handle)
 {
 	if (handle->brk.domain != brk->domain)
 		return daxl_fail(EINVAL, "the held break is of another pool");
-	if (__atomic_load_n(&handle->result, __ATOMIC_SEQ_CST) != 1)
+	if (result_of(handle) != 1)
 		return daxl_fail(EINVAL, "the held break is not drained");
 	brk->held = handle;
 	brk->nparts = 1;

@@ -3,6 +3,7 @@
 #include "lease/break.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "lease/impl.h"
 
@@ -14,69 +15,72 @@ int daxl_break_init(struct daxl_break *brk, struct daxl_domain *domain, const st
 
 	if (w->on_timeout == DAXL_ON_TIMEOUT_LIMBO && !limbo_ok && w == wait)
 		return daxl_fail(EINVAL, "DAXL_ON_TIMEOUT_LIMBO is for operations that take blocks out of a file");
-	*brk = (struct daxl_break){
-		.domain = domain,
-		.owner = w->owner,
-		.reason = reason,
-		.on_timeout = w->on_timeout == DAXL_ON_TIMEOUT_LIMBO && !limbo_ok ? DAXL_ON_TIMEOUT_FAIL : w->on_timeout,
-		.nowait_err = EAGAIN,
-		.hold_err = EDEADLK,
-		.nowait = w->timeout_ms == 0,
-		.timeout_ms = w->timeout_ms == -1 ? domain->break_ms : (uint64_t)w->timeout_ms,
-		.cancel = w->cancel,
-	};
+	memset(brk, 0, offsetof(struct daxl_break, waiter));
+	brk->domain = domain;
+	brk->owner = w->owner;
+	brk->reason = reason;
+	brk->on_timeout = w->on_timeout == DAXL_ON_TIMEOUT_LIMBO && !limbo_ok ? DAXL_ON_TIMEOUT_FAIL : w->on_timeout;
+	brk->nowait_err = EAGAIN;
+	brk->hold_err = EDEADLK;
+	brk->nowait = w->timeout_ms == 0;
+	brk->timeout_ms = w->timeout_ms == -1 ? domain->break_ms : (uint64_t)w->timeout_ms;
+	brk->cancel = w->cancel;
+	return 0;
+}
+
+void daxl_break_start_clock(struct daxl_break *brk)
+{
+	if (brk->deadline_ns)
+		return;
 	uint64_t now = daxl_now_ns();
 
 	brk->deadline_ns = brk->timeout_ms > (UINT64_MAX - now) / 1000000u ? UINT64_MAX : now + brk->timeout_ms * 1000000u;
-	return 0;
 }
 
 void daxl_break_add(struct daxl_break *brk, struct daxl_range_lock *rl, daxl_fblk_t start, daxl_fblk_t end)
 {
 	struct daxl_break_part *part = &brk->part[brk->nparts];
 
-	assert(brk->nparts < 2 && !brk->entered);
-	if (brk->held) /* the held break has its own part; remembered to be checked by recall */
+	assert(!brk->entered);
+	if (brk->held) { /* the held break has its own part */
+		const struct daxl_break_part *held = daxl_break_part_of(brk, 0);
+
+		brk->held_short |= rl != held->rl || start < held->start || end > held->end;
 		return;
+	}
+	assert(brk->nparts < 2);
 	*part = (struct daxl_break_part){ .rl = rl, .brk = brk, .start = start, .end = end };
 	brk->nparts++;
 }
 
-int daxl_break_may_go_on(struct daxl_break *brk)
+int daxl_break_may_hold(struct daxl_break *brk, uint32_t own)
 {
-	if (brk->cancel && daxl_cancel_fired(brk->cancel))
-		return daxl_fail(ECANCELED, "the wait was cancelled");
-	if (brk->owner_rec && __atomic_load_n(&brk->owner_rec->recalled, __ATOMIC_SEQ_CST))
+	if (daxl_owner_recalled(brk->domain, brk->owner) > own)
 		return daxl_fail(brk->hold_err, "the call's owner has a recalled lease which it has not returned");
 	return 0;
 }
 
-int daxl_break_listen_owner(struct daxl_break *brk)
+int daxl_break_may_go_on(struct daxl_break *brk, uint32_t own)
 {
-	if (brk->owner == 0 || brk->owner_rec)
-		return 0;
-	brk->owner_rec = daxl_owner_get(brk->domain, brk->owner);
-	return brk->owner_rec ? 0 : daxl_fail(ENOMEM, "no memory to wait as an owner");
+	if (brk->cancel && daxl_cancel_fired(brk->cancel))
+		return daxl_fail(ECANCELED, "the wait was cancelled");
+	return daxl_break_may_hold(brk, own);
 }
 
 void daxl_break_listen(struct daxl_break *brk)
 {
+	daxl_break_start_clock(brk);
 	daxl_waiter_init(&brk->waiter, NULL);
 	for (unsigned i = 0; i < brk->nparts; i++)
 		daxl_waiter_add(&brk->waiter, daxl_break_part_of(brk, i)->rl->key);
-	if (brk->owner_rec)
-		daxl_waiter_add(&brk->waiter, brk->owner_rec->key);
+	daxl_waiter_add(&brk->waiter, daxl_owner_key(brk->owner));
 	if (brk->cancel)
 		daxl_waiter_add(&brk->waiter, daxl_cancel_key(brk->cancel));
-	brk->listening = true;
 }
 
 void daxl_break_unlisten(struct daxl_break *brk)
 {
 	daxl_waiter_remove(&brk->waiter);
-	brk->listening = false;
-	daxl_owner_put(brk->domain, brk->owner_rec);
-	brk->owner_rec = NULL;
 }
 
 /* Whether the clauses lie in what is closed; only a held break can be too narrow here. */
@@ -87,7 +91,7 @@ static int check_held(struct daxl_break *brk, const struct daxl_clause *clauses,
 	const struct daxl_break_part *part = daxl_break_part_of(brk, 0);
 
 	for (size_t i = 0; i < n; i++)
-		if (clauses[i].part != 0 || clauses[i].start < part->start || clauses[i].end > part->end ||
+		if (clauses[i].start < part->start || clauses[i].end > part->end ||
 		    !daxl_break_held_level(brk, clauses[i].level))
 			return daxl_fail(EINVAL, "the held break does not cover the operation's range or level");
 	return 0;
@@ -113,28 +117,35 @@ static bool done(struct daxl_break *brk, const struct daxl_clause *clauses, size
 /* Sleeps until everything concerned is given back and drained, or the time is over and there is an answer. */
 static int wait_done(struct daxl_break *brk, const struct daxl_clause *clauses, size_t n)
 {
-	uint64_t until = brk->deadline_ns;
 	int rc = 0;
 
 	daxl_break_listen(brk);
+	uint64_t until = brk->deadline_ns;
+
 	brk->wait_started_ns = daxl_now_ns();
 	DAXL_STAT_ADD(brk->domain, waits, 1);
 	for (;;) {
 		daxl_waiter_arm(&brk->waiter);
 		if (done(brk, clauses, n))
 			break;
-		rc = daxl_break_may_go_on(brk);
-		if (!rc && daxl_now_ns() >= until)
-			rc = daxl_break_deadline(brk, clauses, n, &until);
+		rc = daxl_break_may_go_on(brk, 0);
+		if (!rc && daxl_now_ns() >= until) {
+			struct daxl_lease *victim = NULL;
+
+			rc = daxl_break_deadline(brk, clauses, n, &until, &victim);
+			if (victim)
+				daxl_lease_fence(victim);
+		}
 		if (rc < 0)
 			break;
-		if (brk->limbo)
+		if (rc > 0) {
+			rc = 0;
 			continue;
+		}
 		DAXL_HOOK("break:before-sleep");
 		/* Woken, everything is to be looked at anew: also who is late, once the deadline has passed. */
-		if (rc == 0 && daxl_waiter_sleep(&brk->waiter, until) == 0)
+		if (daxl_waiter_sleep(&brk->waiter, until) == 0)
 			until = brk->deadline_ns;
-		rc = 0;
 	}
 	note_wait(brk);
 	daxl_break_unlisten(brk);
@@ -142,42 +153,46 @@ static int wait_done(struct daxl_break *brk, const struct daxl_clause *clauses, 
 	return rc;
 }
 
-int daxl_break_recall(struct daxl_break *brk, const struct daxl_clause *clauses, size_t n)
+/* Checks, marks, tells. *ret_done: nobody is left to wait for. */
+static int start_recall(struct daxl_break *brk, const struct daxl_clause *clauses, size_t n, bool *ret_done)
 {
-	struct daxl_lease *notices, *returned;
-	int rc = check_held(brk, clauses, n);
+	struct daxl_lease *notices = NULL, *returned = NULL;
+	bool sleeps = !brk->nowait && !brk->limbo_at_once, others;
+	uint32_t own;
 
-	if (rc)
-		return rc;
-	if (done(brk, clauses, n))
-		return 0;
-	rc = daxl_break_listen_owner(brk); /* memory first: from the marks on nothing fails for want of it */
-	if (rc)
-		return rc;
 	daxl_break_lock(brk);
-	rc = daxl_break_check_locked(brk, clauses, n);
+	brk->limbo = false; /* whom an earlier round went on without is late still */
+	int rc = daxl_break_check_locked(brk, clauses, n, &others, &own);
+
+	if (!rc && sleeps && others && daxl_may_not_wait())
+		rc = daxl_fail(EDEADLK, "would wait for leases inside a callback or an RCU read section");
+	if (!rc && sleeps && others)
+		rc = daxl_break_may_go_on(brk, own);
 	if (!rc)
 		daxl_break_mark_locked(brk, clauses, n, &notices, &returned);
+	if (!rc && brk->limbo_at_once)
+		daxl_break_accept_locked(brk, clauses, n);
 	daxl_break_unlock(brk);
 	if (rc)
-		goto out;
-	daxl_notices_deliver(notices);
+		return rc;
 	daxl_returned_finish(returned);
-	if (brk->limbo_at_once) {
-		brk->limbo = true;
-		goto out;
-	}
-	if (done(brk, clauses, n))
-		goto out;
-	if (brk->nowait) {
-		rc = daxl_fail(brk->nowait_err, "leases in the range have been recalled and are not back yet");
-		goto out;
-	}
-	rc = wait_done(brk, clauses, n);
-out:
-	daxl_owner_put(brk->domain, brk->owner_rec);
-	brk->owner_rec = NULL;
-	return rc;
+	daxl_notices_deliver(notices);
+	*ret_done = done(brk, clauses, n);
+	return 0;
+}
+
+int daxl_break_recall(struct daxl_break *brk, const struct daxl_clause *clauses, size_t n)
+{
+	bool is_done;
+	int rc = check_held(brk, clauses, n);
+
+	if (!rc)
+		rc = start_recall(brk, clauses, n, &is_done);
+	if (rc || is_done)
+		return rc;
+	if (brk->nowait)
+		return daxl_fail(brk->nowait_err, "leases in the range have been recalled and are not back yet");
+	return wait_done(brk, clauses, n);
 }
 
 bool daxl_break_covered(struct daxl_break *brk, const struct daxl_clause *clauses, size_t n)

@@ -50,11 +50,10 @@ struct daxl_break_part { /* in the queue of rl while entered; guarded by rl->mut
 	struct daxl_break_part *next, *prev;
 	bool queued;
 	bool in_service; /* it has been first in all its queues */
-	bool changing;
+	unsigned changing; /* operations that are about to change it: 1, more inside a held break */
 };
 
 struct daxl_limbo;
-struct daxl_owner;
 struct daxl_limbo_links;
 struct daxl_break_handle;
 
@@ -71,21 +70,22 @@ struct daxl_break {
 	bool nowait;
 	bool limbo;            /* result of recall: go on, busy blocks go to limbo */
 	uint64_t timeout_ms;
-	uint64_t deadline_ns;  /* UINT64_MAX: never */
+	uint64_t deadline_ns;  /* UINT64_MAX: never; 0: the clock has not been looked at yet */
 	struct daxl_cancel *cancel;
-	struct daxl_waiter waiter;
 	uint64_t wait_started_ns;
 	/* further state belongs to this folder */
-	struct daxl_owner *owner_rec;      /* while it waits and has an owner */
 	struct daxl_break_handle *held;    /* runs inside this asynchronous break */
-	struct daxl_limbo_links *applied;  /* links to be dropped once nothing is held */
-	uint64_t fence_failures;           /* seen when it began to wait for somebody's fence */
-	bool joining;
-	bool entered, listening;
+	struct daxl_limbo_links *dropped;  /* links to be freed once nothing is held */
+	uint64_t id;                       /* once limbo: marks the leases it goes on without */
+	uint64_t fencing_since_ns;         /* when it first found a lease to be fenced; 0: not yet */
+	bool held_short;                   /* the held break does not cover a part */
+	bool entered;
+	bool changing;                     /* its parts are marked */
+	struct daxl_waiter waiter;         /* only while listening; last, so that setting up a break need not clear it */
 };
 
 /*
- * wait NULL: def (the handle's default) or, if that is NULL too, all defaults. Validates: size, timeout_ms, on_timeout: -EINVAL, -E2BIG; LIMBO where !limbo_ok: -EINVAL. The clock starts here.
+ * wait NULL: def (the handle's default) or, if that is NULL too, all defaults. Validates: size, timeout_ms, on_timeout: -EINVAL, -E2BIG; LIMBO where !limbo_ok: -EINVAL. The clock starts at the first wait.
  */
 int daxl_break_init(struct daxl_break *brk, struct daxl_domain *domain, const struct daxl_wait *wait,
                     const struct daxl_wait *def, uint32_t reason, bool limbo_ok);
@@ -105,15 +105,15 @@ int daxl_break_widen(struct daxl_break *brk);
 void daxl_break_leave(struct daxl_break *brk);
 
 /*
- * Limbo at publish, two steps. prepare (file mutex held, before the ticket; -ENOMEM) makes, for every lease still busy over [start, end) of part, a link to limbo with a
- * hold on it; apply (cannot fail) makes the links: the lease becomes REVOKED by limbo, [start, end) leaves its range, its drain will put the hold. A lease that drained meanwhile just drops its hold.
- * *ret_busy: how many. drop undoes a prepare that is not applied.
+ * Limbo at publish, two steps. prepare (file mutex held, before the ticket; -ENOMEM) makes, for every lease not given back or still busy over [start, end) of part, a link to limbo with
+ * a hold on it; apply (cannot fail) makes the links: the lease becomes REVOKED by limbo, [start, end) leaves its range, and if it is busy its drain will put the hold. A lease that is over and drained
+ * just drops its hold. *ret_busy: how many. drop undoes a prepare that is not applied. References to leases go in daxl_break_leave, when nothing is held.
  */
 int daxl_break_limbo_prepare(struct daxl_break *brk, unsigned part, daxl_fblk_t start, daxl_fblk_t end,
                              struct daxl_limbo *limbo, struct daxl_limbo_links **links, size_t *ret_busy);
 void daxl_break_limbo_apply(struct daxl_break *brk, struct daxl_limbo_links *links);
 void daxl_break_limbo_drop(struct daxl_limbo_links *links);
-/* The first sub-range of [start, end) over which some lease of part is busy (pins, or unreturned IMPLICIT_PIN), clipped; false: none. For finding busy blocks. */
+/* The first sub-range of [start, end) over which some lease is not given back or is busy, clipped; false: none. For finding what has to go to limbo. */
 bool daxl_busy_range(struct daxl_range_lock *rl, daxl_fblk_t start, daxl_fblk_t end, daxl_fblk_t *ret_start, daxl_fblk_t *ret_end);
 /* Recalls without waiting (commit's notice to READ leases of others that show the run as unwritten). No lock may be held. Best effort is not allowed: -ENOMEM never happens, events live in the leases. */
 void daxl_recall_nowait(struct daxl_range_lock *rl, const struct daxl_clause *clauses, size_t n, uint64_t owner, uint32_t reason);

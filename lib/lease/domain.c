@@ -47,6 +47,7 @@ int daxl_domain_create(struct daxl_pool *pool, unsigned block_shift, uint64_t ep
 	domain->break_ms = break_ms ? break_ms : 45000;
 	domain->next_lease_id = 1;
 	domain->events_tail = &domain->events;
+	daxl_mutex_init(&domain->files_mutex, DAXL_RANK_FILE);
 	daxl_mutex_init(&domain->mutex, DAXL_RANK_EVENTS);
 	*ret_domain = domain;
 	return 0;
@@ -56,9 +57,10 @@ void daxl_domain_destroy(struct daxl_domain *domain)
 {
 	if (!domain)
 		return;
-	assert(__atomic_load_n(&domain->nleases, __ATOMIC_ACQUIRE) == 0);
+	assert(daxl_domain_leases(domain) == 0 && !domain->files);
 	close(domain->event_fd);
 	daxl_mutex_destroy(&domain->mutex);
+	daxl_mutex_destroy(&domain->files_mutex);
 	daxl_free(domain);
 }
 
@@ -72,25 +74,42 @@ uint32_t daxl_domain_break_ms(const struct daxl_domain *domain)
 	return domain->break_ms;
 }
 
+struct each {
+	void (*fn)(const struct daxl_holder *holder, const char *file, void *arg);
+	void *arg;
+	const char *file;
+	uint64_t token;
+};
+
+static int tell(struct daxl_lease_span *span, void *arg)
+{
+	struct each *each = arg;
+	struct daxl_lease *l = span->lease;
+	struct daxl_holder holder;
+
+	if (l->seen == each->token || !daxl_lease_holder_locked(l, &holder))
+		return 0;
+	l->seen = each->token;
+	each->fn(&holder, each->file, each->arg);
+	return 0;
+}
+
 void daxl_domain_each(struct daxl_domain *domain, void (*fn)(const struct daxl_holder *holder, const char *file, void *arg),
                       void *arg)
 {
 	char file[32];
+	struct each each = { .fn = fn, .arg = arg, .file = file, .token = daxl_key_new() };
 
-	daxl_mutex_lock(&domain->mutex);
-	for (struct daxl_lease *l = domain->leases; l; l = l->all_next) {
-		uint64_t w = daxl_lw_load(&l->word);
-		struct daxl_holder holder = {
-			.lease_id = l->id,
-			.owner = l->owner,
-			.state = (uint32_t)daxl_lease_state(l),
-			.pins = w & DAXL_LW_PINS,
-		};
-
-		snprintf(file, sizeof(file), "file %u", l->rl->file_id);
-		fn(&holder, file, arg);
+	daxl_mutex_lock(&domain->files_mutex);
+	for (struct daxl_range_lock *rl = domain->files; rl; rl = rl->next) {
+		snprintf(file, sizeof(file), "file %u", rl->file_id);
+		daxl_mutex_lock(&rl->mutex);
+		(void)daxl_interval_each(rl->spans, 0, DAXL_FBLK_INF, tell, &each);
+		for (struct daxl_limbo_link *link = rl->limbo; link; link = link->file_next)
+			(void)tell(&link->lease->first, &each);
+		daxl_mutex_unlock(&rl->mutex);
 	}
-	daxl_mutex_unlock(&domain->mutex);
+	daxl_mutex_unlock(&domain->files_mutex);
 }
 
 void daxl_domain_stat(const struct daxl_domain *domain, struct daxl_domain_stat *ret)

@@ -17,7 +17,7 @@ void daxl_event_queue(struct daxl_domain *domain, struct daxl_event_node *node)
 {
 	daxl_mutex_lock(&domain->mutex);
 	/* A handle that is gone hears nothing any more; daxl_lease_free sets ENDED before it takes this mutex. */
-	if (node->prev || (node->lease && (daxl_lw_load(&node->lease->word) & DAXL_LW_ENDED))) {
+	if (node->prev || node->closed || (node->lease && (daxl_lw_load(&node->lease->word) & DAXL_LW_ENDED))) {
 		daxl_mutex_unlock(&domain->mutex);
 		return;
 	}
@@ -50,6 +50,15 @@ bool daxl_event_unqueue(struct daxl_domain *domain, struct daxl_event_node *node
 		unlink_node(domain, node);
 	daxl_mutex_unlock(&domain->mutex);
 	return queued;
+}
+
+void daxl_event_close(struct daxl_domain *domain, struct daxl_event_node *node)
+{
+	daxl_mutex_lock(&domain->mutex);
+	node->closed = true;
+	if (node->prev)
+		unlink_node(domain, node);
+	daxl_mutex_unlock(&domain->mutex);
 }
 
 int daxl_domain_event_fd(struct daxl_domain *domain)

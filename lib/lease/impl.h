@@ -17,14 +17,8 @@
 struct daxl_event_node {
 	struct daxl_event_node *next, **prev; /* prev NULL: not queued */
 	struct daxl_lease *lease;             /* holds a reference while queued; NULL: of a break handle */
+	bool closed;                          /* the break handle is ended: never queued again */
 	struct daxl_event event;
-};
-
-struct daxl_owner { /* in the domain's table while any lease or waiting call names it */
-	struct daxl_owner *next;
-	uint64_t tag, key;
-	uint32_t users;    /* guarded by the events mutex */
-	uint32_t recalled; /* atomic: leases RECALLED and not returned */
 };
 
 #define DAXL_OWNER_BUCKETS 64u
@@ -35,31 +29,40 @@ struct daxl_domain {
 	uint64_t epoch;
 	uint32_t break_ms;
 	uint64_t next_lease_id; /* atomic */
-	uint64_t nleases;       /* atomic; the last thing a dying lease touches */
+	uint64_t nleases;       /* atomic: created and not freed */
 	int event_fd;
-	struct daxl_mutex mutex; /* rank EVENTS: queue, owners, lists of leases and asynchronous breaks */
+	struct daxl_mutex files_mutex; /* rank FILE: the list of range locks */
+	struct daxl_range_lock *files;
+	struct daxl_mutex mutex; /* rank EVENTS: what follows but stat */
 	struct daxl_event_node *events, **events_tail;
-	struct daxl_owner *owners[DAXL_OWNER_BUCKETS];
-	struct daxl_lease *leases; /* linked by all_next */
-	struct daxl_break_handle *abreaks;
+	struct daxl_lease *recalled[DAXL_OWNER_BUCKETS]; /* owners' leases that are RECALLED, by owner */
+	struct daxl_break_handle *woken;                 /* asynchronous breaks that may be able to go on */
 	struct daxl_domain_stat stat; /* relaxed atomics */
 };
 
-/* A lease's blocks in limbo: one hold on the list. */
+/* A lease's blocks in limbo: one hold on the list. Once made, guarded by the range mutex. */
 struct daxl_limbo_link {
-	struct daxl_limbo_link *next;
-	struct daxl_lease *lease;       /* while it is being made: referenced */
+	struct daxl_limbo_link *next;               /* of the lease; before that of the links being made */
+	struct daxl_limbo_link *file_next, **file_prev; /* of the file */
+	struct daxl_lease *lease;
 	struct daxl_limbo *limbo;
-	struct daxl_lease_span *spare;  /* for a cut in the middle of a span */
-	daxl_nblk_t blocks;
+	daxl_fblk_t start, end; /* where the blocks were */
+};
+
+/* What stands between preparing and making links: a lease, referenced, and what it will take. */
+struct daxl_limbo_maker {
+	struct daxl_limbo_maker *next;
+	struct daxl_lease *lease;
+	struct daxl_limbo_link *link;  /* with a hold; NULL once it is the lease's */
+	struct daxl_lease_span *spare; /* for a cut in the middle of a span */
 };
 
 struct daxl_limbo_links {
-	struct daxl_limbo_links *next;
+	struct daxl_limbo_links *next; /* of those the break is to drop when it holds nothing */
+	struct daxl_break *brk;
 	struct daxl_range_lock *rl;
 	daxl_fblk_t start, end;
-	struct daxl_limbo_link *head;
-	struct daxl_limbo_link *unused_links; /* one more for each lease */
+	struct daxl_limbo_maker *makers;
 };
 
 struct daxl_lease {
@@ -71,7 +74,6 @@ struct daxl_lease {
 	void (*file_put)(void *file);
 	uint64_t id, generation;
 	uint64_t owner;
-	struct daxl_owner *owner_rec; /* NULL without owner */
 	daxl_recall_fn recall;
 	daxl_fence_fn fence;
 	daxl_release_fn release;
@@ -79,10 +81,14 @@ struct daxl_lease {
 	uint32_t break_ms;
 	/* guarded by rl->mutex */
 	uint32_t mode, flags;
-	bool granted, indexed;
+	bool indexed;                /* its spans are in rl->spans */
 	bool solid_counted;          /* in rl->nsolid */
 	bool fencing;                /* a fence function runs */
-	uint32_t fence_failures;     /* how often one said no */
+	bool was_write;              /* downgraded with pins out or while recalled: still WRITE to breaks, until it is over */
+	bool was_exclusive;          /* the same */
+	uint64_t fence_failed_ns;    /* when one last said no; 0: never */
+	uint64_t limbo_by;           /* the id of the break that goes on without it */
+	uint64_t seen;               /* the scan that met it last */
 	daxl_fblk_t start, end;      /* as granted, less what was returned at its ends */
 	struct daxl_lease_span first;
 	struct daxl_lease_span *more; /* further spans, linked by next_of_lease */
@@ -91,10 +97,11 @@ struct daxl_lease {
 	uint64_t deadline_ns;
 	daxl_fblk_t asked_start, asked_end; /* the part asked back */
 	struct daxl_limbo_link *limbo;
-	struct daxl_lease *notice_next; /* list of the break that marked it */
+	/* the marking break's, while it holds the notice's reference; the returning break's */
+	struct daxl_lease *notice_next, *returned_next;
 	/* guarded by the events mutex */
 	struct daxl_event_node ev_recall, ev_limbo;
-	struct daxl_lease *all_next, **all_prev;
+	struct daxl_lease *recalled_next, **recalled_prev; /* of the owner's */
 	/* log credit for one commit */
 	uint32_t credit; /* atomic */
 	void (*credit_give)(void *arg, unsigned slots);
@@ -102,9 +109,13 @@ struct daxl_lease {
 };
 
 /* references (lease.c) */
-void daxl_lease_ref(struct daxl_lease *lease);
+void daxl_lease_ref(struct daxl_lease *lease); /* the caller's handle, pin or reference keeps it */
+/* For who found it in the index, the range mutex held: false when its last user is about to free it. */
+bool daxl_lease_try_ref(struct daxl_lease *lease);
 void daxl_lease_unref(struct daxl_lease *lease); /* no lock held: may be the end of the lease */
 
+/* Gives the log credit back, if the lease has it. */
+void daxl_lease_give_credit(struct daxl_lease *lease);
 /* RETURNED in one step, with all that follows from it; the range mutex held. True when the caller must afterwards, without it, call daxl_lease_after_return. */
 bool daxl_lease_return_locked(struct daxl_lease *lease);
 void daxl_lease_after_return(struct daxl_lease *lease);
@@ -112,28 +123,44 @@ void daxl_lease_after_return(struct daxl_lease *lease);
 void daxl_lease_over_locked(struct daxl_lease *lease, uint64_t old);
 /* Spans out of the index once nothing waits for them; the range mutex held. */
 void daxl_lease_unindex_locked(struct daxl_lease *lease);
-/* Puts the limbo holds of a lease that has drained. No lock held; a reference or the handle held. */
+/* Puts the limbo holds of a lease that has drained, if there are any. No lock held; a reference or the handle held. */
 void daxl_lease_drain_limbo(struct daxl_lease *lease);
+
+/* What daxl_busy tells about a lease; false when it is in nobody's way any more. Range mutex held. */
+bool daxl_lease_holder_locked(const struct daxl_lease *lease, struct daxl_holder *ret);
 
 void daxl_spans_cut_locked(struct daxl_lease *lease, daxl_fblk_t start, daxl_fblk_t end, struct daxl_lease_span **spare);
 void daxl_spans_bounds_locked(struct daxl_lease *lease);
 /* Waits until every in-place writer counted before the call has left (bounded). No lock held. */
 void daxl_writers_drain(struct daxl_range_lock *rl);
 
-/* spans: calls fn for each of the lease's spans; range mutex held */
+/* What a break has kept for when nothing is held. */
+void daxl_limbo_links_free(struct daxl_limbo_links *links);
+
+/* The lease's pieces: the first that is left, and the one after. Range mutex held. */
 static inline struct daxl_lease_span *daxl_lease_spans(struct daxl_lease *lease)
 {
 	return lease->first.start < lease->first.end ? &lease->first : lease->more;
 }
 
-/* owners (owner.c); events mutex inside */
-struct daxl_owner *daxl_owner_get(struct daxl_domain *domain, uint64_t tag); /* NULL: no memory */
-void daxl_owner_put(struct daxl_domain *domain, struct daxl_owner *owner);
+static inline struct daxl_lease_span *daxl_lease_span_after(const struct daxl_lease_span *span)
+{
+	return span == &span->lease->first ? span->lease->more : span->next_of_lease;
+}
+
+/* owners (owner.c) */
+uint64_t daxl_owner_key(uint64_t owner);               /* wait key; 0 for nobody */
+void daxl_owner_add_recalled(struct daxl_lease *lease); /* wakes the owner's waiting calls. Range mutex held */
+void daxl_owner_del_recalled(struct daxl_lease *lease); /* range mutex held */
+/* How many leases of the owner are recalled and not given back. */
+uint32_t daxl_owner_recalled(struct daxl_domain *domain, uint64_t owner);
 
 /* events (events.c) */
 void daxl_event_queue(struct daxl_domain *domain, struct daxl_event_node *node); /* takes a lease reference along */
 /* Takes node out if it is queued: true, and the reference is the caller's. */
 bool daxl_event_unqueue(struct daxl_domain *domain, struct daxl_event_node *node);
+/* For a break handle: takes node out and keeps it out. */
+void daxl_event_close(struct daxl_domain *domain, struct daxl_event_node *node);
 void daxl_event_signal(struct daxl_domain *domain);
 /* Lets asynchronous breaks that were woken make progress (abreak.c). */
 void daxl_abreaks_step(struct daxl_domain *domain);
@@ -148,18 +175,32 @@ void daxl_break_unlock(struct daxl_break *brk);
 bool daxl_break_first_locked(struct daxl_break *brk); /* first in all queues; marks it in service */
 void daxl_break_queue(struct daxl_break *brk);        /* enters all queues in one step */
 struct daxl_break_part *daxl_break_part_of(struct daxl_break *brk, unsigned i);
-/* Why the break may not go on waiting: 0, -ECANCELED, -hold_err. */
-int daxl_break_may_go_on(struct daxl_break *brk);
+/* Why the break may not go on waiting: 0, -ECANCELED, -hold_err. own: recalled leases of its owner that it is about to return. */
+int daxl_break_may_go_on(struct daxl_break *brk, uint32_t own);
+/* The latter alone. */
+int daxl_break_may_hold(struct daxl_break *brk, uint32_t own);
+void daxl_break_start_clock(struct daxl_break *brk); /* at the first wait: a break that never waits asks no clock */
 void daxl_break_listen(struct daxl_break *brk);
 void daxl_break_unlisten(struct daxl_break *brk);
-int daxl_break_listen_owner(struct daxl_break *brk); /* -ENOMEM */
 
 /* Whether a lease concerned by clause is still to be waited for, judged by one word. */
 bool daxl_clause_waits(const struct daxl_clause *clause, const struct daxl_lease *lease, uint64_t owner);
 /* Whether nothing concerned is left to wait for. Range mutexes held. */
 bool daxl_break_done_locked(struct daxl_break *brk, const struct daxl_clause *clauses, size_t n, bool limbo);
-/* What must be so before anybody is marked: no own pins, and no wait that is not allowed. Range mutexes held; owner_rec set. */
-int daxl_break_check_locked(struct daxl_break *brk, const struct daxl_clause *clauses, size_t n);
+/*
+ * What must be so before anybody is marked: no own pins (-EDEADLK). Range mutexes held. *ret_others: whether there is somebody else to wait for; *ret_own: how many of
+ * the owner's recalled leases the break would return. Both may be NULL.
+ */
+int daxl_break_check_locked(struct daxl_break *brk, const struct daxl_clause *clauses, size_t n, bool *ret_others, uint32_t *ret_own);
+/* From here on the break goes on without those it would wait for: their blocks go to limbo. Range mutexes held. */
+void daxl_break_accept_locked(struct daxl_break *brk, const struct daxl_clause *clauses, size_t n);
+/* fn for every span that a clause and its part of the index have in common, with arg's first member set to the clause. */
+struct daxl_scan {
+	const struct daxl_clause *clause;
+	struct daxl_break *brk;
+};
+int daxl_break_scan_locked(struct daxl_break *brk, const struct daxl_clause *clauses, size_t n, struct daxl_scan *scan,
+                           int (*fn)(struct daxl_lease_span *span, void *scan));
 /* Whether a held break covers level; true when none is held (abreak.c). */
 bool daxl_break_held_level(const struct daxl_break *brk, enum daxl_level level);
 /* Marks all LIVE leases concerned; Range mutexes held, daxl_break_check_locked passed. *ret_return: own leases given back for the breaker. */
@@ -169,10 +210,13 @@ void daxl_break_mark_locked(struct daxl_break *brk, const struct daxl_clause *cl
 void daxl_notices_deliver(struct daxl_lease *notices);
 void daxl_returned_finish(struct daxl_lease *returned);
 /*
- * At the deadline. Looks at who is late: 0: nobody left, go on; 1: look again at *ret_again_ns (or when woken); -ETIMEDOUT.
- * Sets brk->limbo where that is the answer. No lock held; may run fence functions when can_fence.
+ * Past the deadline. Looks at who is late: 1: look again, after fencing *ret_victim if that is not NULL (brk->limbo says whether to go on without the late); 0: look again at *ret_again_ns or
+ * when woken; -ETIMEDOUT. No lock held.
  */
-int daxl_break_deadline(struct daxl_break *brk, const struct daxl_clause *clauses, size_t n, uint64_t *ret_again_ns);
+int daxl_break_deadline(struct daxl_break *brk, const struct daxl_clause *clauses, size_t n, uint64_t *ret_again_ns,
+                        struct daxl_lease **ret_victim);
+/* Calls the fence of a victim and draws the consequences. */
+void daxl_lease_fence(struct daxl_lease *victim);
 
 #define DAXL_STAT_ADD(domain, field, n) __atomic_fetch_add(&(domain)->stat.field, (n), __ATOMIC_RELAXED)
 

@@ -19,31 +19,6 @@ int daxl_lease_check_opts(const struct daxl_lease_opts *opts)
 	return 0;
 }
 
-static void link_all(struct daxl_lease *lease)
-{
-	struct daxl_domain *domain = lease->domain;
-
-	daxl_mutex_lock(&domain->mutex);
-	lease->all_next = domain->leases;
-	lease->all_prev = &domain->leases;
-	if (domain->leases)
-		domain->leases->all_prev = &lease->all_next;
-	domain->leases = lease;
-	daxl_mutex_unlock(&domain->mutex);
-	__atomic_fetch_add(&domain->nleases, 1, __ATOMIC_ACQ_REL);
-}
-
-static void unlink_all(struct daxl_lease *lease)
-{
-	struct daxl_domain *domain = lease->domain;
-
-	daxl_mutex_lock(&domain->mutex);
-	*lease->all_prev = lease->all_next;
-	if (lease->all_next)
-		lease->all_next->all_prev = lease->all_prev;
-	daxl_mutex_unlock(&domain->mutex);
-}
-
 static void init_event(struct daxl_lease *lease, struct daxl_event_node *node, int kind)
 {
 	node->lease = lease;
@@ -83,21 +58,15 @@ int daxl_lease_create(const struct daxl_lease_params *params, struct daxl_lease 
 		.start = params->start,
 		.end = params->end,
 	};
-	if (lease->owner) {
-		lease->owner_rec = daxl_owner_get(domain, lease->owner);
-		if (!lease->owner_rec) {
-			daxl_free(lease);
-			return daxl_fail(ENOMEM, "no memory for a lease's owner");
-		}
-	}
 	lease->first = (struct daxl_lease_span){ .lease = lease, .start = params->start, .end = params->end };
 	init_event(lease, &lease->ev_recall, DAXL_EVENT_RECALL);
 	init_event(lease, &lease->ev_limbo, DAXL_EVENT_LIMBO_DRAINED);
+	__atomic_fetch_add(&domain->nleases, 1, __ATOMIC_RELAXED);
 	*ret_lease = lease;
 	return 0;
 }
 
-static void give_credit(struct daxl_lease *lease)
+void daxl_lease_give_credit(struct daxl_lease *lease)
 {
 	unsigned slots = daxl_lease_take_credit(lease);
 
@@ -107,22 +76,24 @@ static void give_credit(struct daxl_lease *lease)
 
 void daxl_lease_discard(struct daxl_lease *lease)
 {
-	give_credit(lease);
-	daxl_owner_put(lease->domain, lease->owner_rec);
+	daxl_lease_give_credit(lease);
+	__atomic_fetch_sub(&lease->domain->nleases, 1, __ATOMIC_RELEASE);
 	daxl_free(lease);
 }
 
 void daxl_lease_set_credit(struct daxl_lease *lease, unsigned slots, void (*give)(void *arg, unsigned slots), void *arg)
 {
-	lease->credit_give = give;
-	lease->credit_arg = arg;
+	if (!lease->credit_give) { /* at the grant; never changed after it */
+		lease->credit_arg = arg;
+		lease->credit_give = give;
+	}
 	unsigned old = __atomic_exchange_n(&lease->credit, slots, __ATOMIC_SEQ_CST);
 
 	if (old)
 		give(arg, old); /* two commits refilled at once */
 	/* A return that came first has found nothing to give. */
 	if (daxl_lw_load(&lease->word) & DAXL_LW_OVER)
-		give_credit(lease);
+		daxl_lease_give_credit(lease);
 }
 
 unsigned daxl_lease_take_credit(struct daxl_lease *lease)
@@ -130,14 +101,12 @@ unsigned daxl_lease_take_credit(struct daxl_lease *lease)
 	return __atomic_exchange_n(&lease->credit, 0, __ATOMIC_SEQ_CST);
 }
 
-/* --- granting --- */
-
 static void insert_locked(struct daxl_lease *lease)
 {
 	struct daxl_range_lock *rl = lease->rl;
 
 	daxl_interval_insert(&rl->spans, &lease->first);
-	lease->granted = lease->indexed = true;
+	lease->indexed = true;
 	if (lease->flags & (DAXL_LEASE_STABLE | DAXL_LEASE_EXCLUSIVE)) {
 		lease->solid_counted = true;
 		__atomic_fetch_add(&rl->nsolid, 1, __ATOMIC_SEQ_CST);
@@ -191,7 +160,7 @@ bool daxl_lease_try_grant(struct daxl_lease *lease, bool (*ok)(struct daxl_lease
 
 	daxl_mutex_lock(&rl->mutex);
 	for (const struct daxl_break_part *p = rl->queue_head; p && granted; p = p->next)
-		granted = !(p->start < lease->end && lease->start < p->end);
+		granted = !(p->start < lease->end && lease->start < p->end && p->start < p->end);
 	if (granted && rl->spans) {
 		struct daxl_clause clauses[3];
 		struct conflict c = { .lease = lease, .clauses = clauses, .n = daxl_lease_grant_clauses(lease, clauses) };
@@ -204,7 +173,7 @@ bool daxl_lease_try_grant(struct daxl_lease *lease, bool (*ok)(struct daxl_lease
 		insert_locked(lease);
 	daxl_mutex_unlock(&rl->mutex);
 	if (granted)
-		link_all(lease);
+		DAXL_HOOK("lease:granted");
 	return granted;
 }
 
@@ -213,13 +182,12 @@ void daxl_lease_grant(struct daxl_lease *lease)
 	daxl_mutex_lock(&lease->rl->mutex);
 	insert_locked(lease);
 	daxl_mutex_unlock(&lease->rl->mutex);
-	link_all(lease);
+	DAXL_HOOK("lease:granted");
 }
-
-/* --- pins --- */
 
 DAXL_API int daxl_lease_pin(struct daxl_lease *lease)
 {
+	DAXL_NEED(lease);
 	uint64_t w = __atomic_load_n(&lease->word, __ATOMIC_RELAXED);
 
 	do {
@@ -232,7 +200,13 @@ DAXL_API int daxl_lease_pin(struct daxl_lease *lease)
 
 static void last_out(struct daxl_lease *lease);
 
-/* The last pin of a lease with blocks in limbo: holds a reference instead while it puts them. */
+/* Whether the last pin has just gone of a lease whose blocks in limbo wait for that. */
+static bool drains_limbo(uint64_t w)
+{
+	return (w & DAXL_LW_LIMBO) && (w & DAXL_LW_PINS) == 0 && daxl_lw_drained(w);
+}
+
+/* A reference was taken with the step, for this. */
 static void unpin_limbo(struct daxl_lease *lease, uint64_t key)
 {
 	daxl_lease_drain_limbo(lease);
@@ -242,27 +216,27 @@ static void unpin_limbo(struct daxl_lease *lease, uint64_t key)
 
 DAXL_API void daxl_lease_unpin(struct daxl_lease *lease)
 {
+	if (!lease)
+		return;
 	uint64_t key = lease->key; /* rule 4: before the step */
 	uint64_t w = __atomic_load_n(&lease->word, __ATOMIC_RELAXED), now;
 
 	do {
 		assert(w & DAXL_LW_PINS);
 		now = w - DAXL_LW_PIN;
-		if (daxl_unlikely((now & DAXL_LW_LIMBO) && (now & DAXL_LW_PINS) == 0))
+		if (daxl_unlikely(drains_limbo(now)))
 			now += DAXL_LW_REF;
 	} while (!__atomic_compare_exchange_n(&lease->word, &w, now, true, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
 	if (daxl_likely(!(now & DAXL_LW_NOT_LIVE) || (now & DAXL_LW_PINS)))
 		return;
 	DAXL_HOOK("lease:unpinned");
-	if (now & DAXL_LW_LIMBO)
+	if (drains_limbo(now))
 		unpin_limbo(lease, key);
 	else if (daxl_lw_is_last(now))
 		last_out(lease);
 	else
 		daxl_wake_key(key);
 }
-
-/* --- references and the end --- */
 
 void daxl_lease_ref(struct daxl_lease *lease)
 {
@@ -280,49 +254,60 @@ void daxl_lease_unref(struct daxl_lease *lease)
 		last_out(lease);
 }
 
-/* {ENDED, no pins, no references}: this thread alone is left. The domain is touched last, the holder's release comes after everything. */
+bool daxl_lease_try_ref(struct daxl_lease *lease)
+{
+	uint64_t w = daxl_lw_load(&lease->word);
+
+	do {
+		if (daxl_lw_is_last(w))
+			return false;
+	} while (!daxl_lw_swap(&lease->word, &w, w + DAXL_LW_REF));
+	return true;
+}
+
+/*
+ * {ENDED, no pins, no references}: this thread alone is left. Once the file is put, file and pool may be gone at any moment, so that comes last, and
+ * whoever has closed the pool knows that all release functions have returned.
+ */
 static void last_out(struct daxl_lease *lease)
 {
 	struct daxl_range_lock *rl = lease->rl;
-	struct daxl_domain *domain = lease->domain;
-	daxl_release_fn release = lease->release;
-	void *arg = lease->arg;
-	uint64_t key = lease->key;
 
 	daxl_lease_drain_limbo(lease);
-	daxl_mutex_lock(&rl->mutex);
-	daxl_lease_unindex_locked(lease);
-	daxl_mutex_unlock(&rl->mutex);
-	daxl_wake_key(key);
-	give_credit(lease);
-	unlink_all(lease);
-	daxl_owner_put(domain, lease->owner_rec);
-	lease->file_put(lease->file);
-	daxl_free(lease);
-	__atomic_fetch_sub(&domain->nleases, 1, __ATOMIC_ACQ_REL);
-	if (release) {
+	if (lease->indexed) { /* else it was taken out by who came before in the word */
+		daxl_mutex_lock(&rl->mutex);
+		daxl_lease_unindex_locked(lease);
+		daxl_mutex_unlock(&rl->mutex);
+	}
+	daxl_wake_key(lease->key);
+	daxl_lease_give_credit(lease);
+	if (lease->release) {
 		daxl_callback_enter();
-		release(arg);
+		lease->release(lease->arg);
 		daxl_callback_leave();
 	}
+	__atomic_fetch_sub(&lease->domain->nleases, 1, __ATOMIC_RELEASE);
+	lease->file_put(lease->file);
+	daxl_free(lease);
 }
 
 DAXL_API void daxl_lease_free(struct daxl_lease *lease)
 {
+	if (!lease)
+		return;
 	struct daxl_domain *domain = lease->domain;
 
 	(void)daxl_lease_return(lease);
-	daxl_lease_ref(lease);
-	__atomic_fetch_or(&lease->word, DAXL_LW_ENDED, __ATOMIC_SEQ_CST);
-	/* ENDED first: nothing is queued for the lease after that (event_for checks under the events mutex). */
-	if (daxl_event_unqueue(domain, &lease->ev_recall))
-		daxl_lease_unref(lease);
-	if (daxl_event_unqueue(domain, &lease->ev_limbo))
-		daxl_lease_unref(lease);
+	/* ENDED, and one more reference for this call: nothing is queued for the lease after that (daxl_event_queue looks). */
+	(void)__atomic_fetch_add(&lease->word, DAXL_LW_ENDED + DAXL_LW_REF, __ATOMIC_SEQ_CST);
+	if (lease->flags & DAXL_LEASE_QUEUE_EVENTS) {
+		if (daxl_event_unqueue(domain, &lease->ev_recall))
+			daxl_lease_unref(lease);
+		if (daxl_event_unqueue(domain, &lease->ev_limbo))
+			daxl_lease_unref(lease);
+	}
 	daxl_lease_unref(lease);
 }
-
-/* --- what ops asks --- */
 
 bool daxl_lease_may_commit(const struct daxl_lease *lease)
 {

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* From lease to limbo: prepared while things may fail, made when the change is published. */
+/*
+ * From lease to limbo: prepared while things may fail, made when the change is published. Both run under a file's mutex, where no lease may be given its last reference back
+ * (its end calls the holder): what they hold is dropped when the break leaves.
+ */
 #include <errno.h>
 
 #include "lease/impl.h"
@@ -7,43 +10,58 @@
 struct gather {
 	struct daxl_limbo_links *links;
 	struct daxl_limbo *limbo;
-	struct daxl_lease *last;
-	size_t busy;
-	bool no_memory;
+	uint64_t token;
+	size_t n;
 };
+
+static void free_maker(struct daxl_limbo_maker *maker)
+{
+	if (maker->link)
+		daxl_free(maker->link);
+	daxl_free(maker->spare);
+	daxl_free(maker);
+}
+
+static struct daxl_limbo_maker *new_maker(void)
+{
+	struct daxl_limbo_maker *maker = daxl_zalloc(sizeof(*maker));
+
+	if (!maker)
+		return NULL;
+	maker->link = daxl_zalloc(sizeof(*maker->link));
+	maker->spare = daxl_zalloc(sizeof(*maker->spare));
+	if (maker->link && maker->spare)
+		return maker;
+	free_maker(maker);
+	return NULL;
+}
 
 static int gather_span(struct daxl_lease_span *span, void *arg)
 {
 	struct gather *g = arg;
 	struct daxl_lease *l = span->lease;
 
-	if (!daxl_lw_busy(daxl_lw_load(&l->word)))
+	if (l->seen == g->token)
+		return 0; /* another piece of the same lease */
+	l->seen = g->token;
+	if (daxl_lw_drained(daxl_lw_load(&l->word)))
 		return 0;
-	for (struct daxl_limbo_link *at = g->links->head; at; at = at->next)
-		if (at->lease == l)
-			return 0; /* another piece of the same lease */
-	struct daxl_limbo_link *link = daxl_zalloc(sizeof(*link));
-	struct daxl_limbo_link *second = daxl_zalloc(sizeof(*second)); /* drops the lease's reference once link is the lease's */
-	struct daxl_lease_span *spare = daxl_zalloc(sizeof(*spare));
+	struct daxl_limbo_maker *maker = new_maker();
 
-	if (!link || !second || !spare) {
-		daxl_free(link);
-		daxl_free(second);
-		daxl_free(spare);
-		g->no_memory = true;
-		return 1;
+	if (!maker)
+		return -ENOMEM;
+	if (!daxl_lease_try_ref(l)) {
+		free_maker(maker);
+		return 0;
 	}
-	link->spare = spare;
-	link->limbo = g->limbo;
-	link->lease = l;
-	link->blocks = daxl_limbo_blocks(g->limbo);
-	daxl_lease_ref(l);
 	daxl_limbo_get(g->limbo);
-	link->next = g->links->head;
-	g->links->head = link;
-	second->next = g->links->unused_links;
-	g->links->unused_links = second;
-	g->busy++;
+	maker->lease = l;
+	*maker->link = (struct daxl_limbo_link){
+		.lease = l, .limbo = g->limbo, .start = g->links->start, .end = g->links->end
+	};
+	maker->next = g->links->makers;
+	g->links->makers = maker;
+	g->n++;
 	return 0;
 }
 
@@ -51,95 +69,105 @@ int daxl_break_limbo_prepare(struct daxl_break *brk, unsigned part, daxl_fblk_t 
                              struct daxl_limbo_links **links, size_t *ret_busy)
 {
 	struct daxl_range_lock *rl = daxl_break_part_of(brk, part)->rl;
-	struct gather g = { .links = daxl_zalloc(sizeof(*g.links)), .limbo = limbo };
+	struct gather g = { .limbo = limbo, .token = daxl_key_new() };
 
+	g.links = daxl_zalloc(sizeof(*g.links));
 	if (!g.links)
 		return daxl_fail(ENOMEM, "no memory for a list of leases");
-	g.links->rl = rl;
-	g.links->start = start;
-	g.links->end = end;
+	*g.links = (struct daxl_limbo_links){ .brk = brk, .rl = rl, .start = start, .end = end };
 	daxl_mutex_lock(&rl->mutex);
-	(void)daxl_interval_each(rl->spans, start, end, gather_span, &g);
+	int rc = daxl_interval_each(rl->spans, start, end, gather_span, &g);
+
 	daxl_mutex_unlock(&rl->mutex);
-	if (g.no_memory) {
+	if (rc) {
 		daxl_break_limbo_drop(g.links);
 		return daxl_fail(ENOMEM, "no memory for a list of leases");
 	}
 	*links = g.links;
-	*ret_busy = g.busy;
+	*ret_busy = g.n;
 	return 0;
 }
 
-/* The lease is revoked and keeps the limbo, unless it has drained meanwhile. Range mutex held. */
-static bool make_locked(struct daxl_limbo_links *links, struct daxl_limbo_link *link)
+static void add_link(struct daxl_lease *lease, struct daxl_limbo_link *link)
 {
-	struct daxl_lease *l = link->lease;
+	struct daxl_range_lock *rl = lease->rl;
+
+	link->next = lease->limbo;
+	lease->limbo = link;
+	link->file_next = rl->limbo;
+	link->file_prev = &rl->limbo;
+	if (rl->limbo)
+		rl->limbo->file_prev = &link->file_next;
+	rl->limbo = link;
+}
+
+/*
+ * Revokes the lease, takes the range from it, and, if it is busy, leaves the link with it. Whoever drains it in that moment sees the bit, then needs the range mutex, which is
+ * held here, and finds the link.
+ */
+static void make_locked(struct daxl_limbo_links *links, struct daxl_limbo_maker *maker)
+{
+	struct daxl_lease *l = maker->lease;
 	uint64_t w = daxl_lw_load(&l->word);
 
-	link->next = l->limbo;
-	l->limbo = link; /* before the bit: who sees the bit finds the link */
-	while (daxl_lw_busy(w))
-		if (daxl_lw_swap(&l->word, &w, w | DAXL_LW_LIMBO)) {
-			if (!(w & DAXL_LW_LIMBO)) {
-				daxl_lease_over_locked(l, w);
-				DAXL_STAT_ADD(l->domain, limbos, 1);
-			}
-			daxl_spans_cut_locked(l, links->start, links->end, &link->spare);
-			if (daxl_lease_spans(l))
-				daxl_spans_bounds_locked(l);
-			return true;
-		}
-	l->limbo = link->next;
-	return false;
+	do {
+		if (daxl_lw_drained(w))
+			return;
+	} while (!daxl_lw_swap(&l->word, &w, w | DAXL_LW_LIMBO));
+	if (!(w & DAXL_LW_LIMBO)) {
+		daxl_lease_over_locked(l, w);
+		DAXL_STAT_ADD(l->domain, limbos, 1);
+	}
+	daxl_spans_cut_locked(l, links->start, links->end, &maker->spare);
+	daxl_spans_bounds_locked(l);
+	if (daxl_lw_busy(w | DAXL_LW_LIMBO)) {
+		add_link(l, maker->link);
+		maker->link = NULL;
+	} else {
+		daxl_lease_unindex_locked(l);
+	}
+}
+
+static void drop_later(struct daxl_limbo_links *links)
+{
+	links->next = links->brk->dropped;
+	links->brk->dropped = links;
 }
 
 void daxl_break_limbo_apply(struct daxl_break *brk, struct daxl_limbo_links *links)
 {
-	struct daxl_limbo_link *next, *rest = NULL;
+	struct daxl_range_lock *rl = links->rl;
 
-	daxl_mutex_lock(&links->rl->mutex);
-	for (struct daxl_limbo_link *link = links->head; link; link = next) {
-		next = link->next;
-		struct daxl_limbo_link *leftover = link;
-		struct daxl_lease *l = link->lease;
-
-		if (make_locked(links, link)) {
-			/* The link is the lease's now; its lease reference goes when nothing is held. */
-			leftover = links->unused_links;
-			links->unused_links = leftover->next;
-			leftover->lease = l;
-			leftover->limbo = NULL;
-			leftover->spare = link->spare;
-			link->spare = NULL;
-			link->lease = NULL;
-		}
-		leftover->next = rest;
-		rest = leftover;
-	}
-	links->head = rest;
-	daxl_mutex_unlock(&links->rl->mutex);
-	links->next = brk->applied;
-	brk->applied = links;
-}
-
-static void free_list(struct daxl_limbo_link *list)
-{
-	struct daxl_limbo_link *next;
-
-	for (struct daxl_limbo_link *link = list; link; link = next) {
-		next = link->next;
-		if (link->limbo)
-			daxl_limbo_put(link->limbo);
-		if (link->lease)
-			daxl_lease_unref(link->lease);
-		daxl_free(link->spare);
-		daxl_free(link);
-	}
+	assert(links->brk == brk);
+	(void)brk;
+	daxl_mutex_lock(&rl->mutex);
+	for (struct daxl_limbo_maker *m = links->makers; m; m = m->next)
+		make_locked(links, m);
+	daxl_mutex_unlock(&rl->mutex);
+	daxl_wake_key(rl->key);
+	drop_later(links);
 }
 
 void daxl_break_limbo_drop(struct daxl_limbo_links *links)
 {
-	free_list(links->head);
-	free_list(links->unused_links);
+	for (struct daxl_limbo_maker *m = links->makers; m; m = m->next)
+		if (m->link) {
+			daxl_limbo_put(m->link->limbo);
+			m->link->limbo = NULL;
+		}
+	drop_later(links);
+}
+
+void daxl_limbo_links_free(struct daxl_limbo_links *links)
+{
+	struct daxl_limbo_maker *next;
+
+	for (struct daxl_limbo_maker *m = links->makers; m; m = next) {
+		next = m->next;
+		if (m->link && m->link->limbo)
+			daxl_limbo_put(m->link->limbo);
+		daxl_lease_unref(m->lease);
+		free_maker(m);
+	}
 	daxl_free(links);
 }

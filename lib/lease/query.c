@@ -6,6 +6,7 @@
 
 DAXL_API int daxl_lease_state(const struct daxl_lease *lease)
 {
+	DAXL_NEED(lease);
 	uint64_t w = daxl_lw_load(&lease->word);
 
 	if (w & DAXL_LW_FENCED)
@@ -25,6 +26,8 @@ static uint64_t range_len(const struct daxl_lease *lease)
 
 DAXL_API int daxl_lease_stat(struct daxl_lease *lease, struct daxl_lease_stat *ret_stat)
 {
+	DAXL_NEED(lease);
+	DAXL_NEED(ret_stat);
 	daxl_mutex_lock(&lease->rl->mutex);
 	*ret_stat = (struct daxl_lease_stat){
 		.id = lease->id,
@@ -58,7 +61,7 @@ int daxl_lease_each_span(const struct daxl_lease *lease, int (*fn)(daxl_fblk_t s
 	for (;;) {
 		n = 0;
 		daxl_mutex_lock(&l->rl->mutex);
-		for (struct daxl_lease_span *s = daxl_lease_spans(l); s; s = s == &l->first ? l->more : s->next_of_lease) {
+		for (struct daxl_lease_span *s = daxl_lease_spans(l); s; s = daxl_lease_span_after(s)) {
 			if (n < cap)
 				copy[n] = (struct span_copy){ s->start, s->end };
 			n++;
@@ -94,7 +97,7 @@ bool daxl_lease_covers(const struct daxl_lease *lease, daxl_fblk_t start, daxl_f
 	daxl_nblk_t covered = 0;
 
 	daxl_mutex_lock(&l->rl->mutex);
-	for (struct daxl_lease_span *s = daxl_lease_spans(l); s; s = s == &l->first ? l->more : s->next_of_lease) {
+	for (struct daxl_lease_span *s = daxl_lease_spans(l); s; s = daxl_lease_span_after(s)) {
 		daxl_fblk_t from = daxl_max_u64(s->start, start), to = daxl_min_u64(s->end, end);
 
 		covered += from < to ? to - from : 0;
@@ -106,48 +109,75 @@ bool daxl_lease_covers(const struct daxl_lease *lease, daxl_fblk_t start, daxl_f
 struct holders {
 	struct daxl_holder *out;
 	size_t max, n;
-	unsigned shift;
-	struct daxl_lease *last;
+	uint64_t token;
 };
 
-static int add_holder(struct daxl_lease_span *span, void *arg)
+/* Of the lease's blocks in limbo; a list it has by several links counts once. */
+static daxl_nblk_t limbo_blocks(const struct daxl_lease *lease)
 {
-	struct holders *h = arg;
-	struct daxl_lease *l = span->lease;
+	daxl_nblk_t n = 0;
+
+	for (const struct daxl_limbo_link *link = lease->limbo; link; link = link->next) {
+		bool again = false;
+
+		for (const struct daxl_limbo_link *l = lease->limbo; l != link && !again; l = l->next)
+			again = l->limbo == link->limbo;
+		n += again ? 0 : daxl_limbo_blocks(link->limbo);
+	}
+	return n;
+}
+
+bool daxl_lease_holder_locked(const struct daxl_lease *l, struct daxl_holder *ret)
+{
 	uint64_t w = daxl_lw_load(&l->word);
 
-	if (daxl_lw_drained(w) || (span != &l->first && l->first.start < l->first.end && h->last == l))
-		return 0;
-	h->last = l;
-	if (h->n < h->max) {
-		struct daxl_holder *o = &h->out[h->n];
+	if (daxl_lw_drained(w))
+		return false;
+	*ret = (struct daxl_holder){
+		.lease_id = l->id,
+		.owner = l->owner,
+		.off = daxl_blocks_to_bytes(l->start, l->domain->block_shift),
+		.len = range_len(l),
+		.mode = l->mode,
+		.flags = l->flags,
+		.state = (uint32_t)daxl_lease_state(l),
+		.reason = l->reason,
+		.pins = w & DAXL_LW_PINS,
+		.deadline_ns = l->deadline_ns,
+		.limbo_blocks = limbo_blocks(l),
+	};
+	return true;
+}
 
-		*o = (struct daxl_holder){
-			.lease_id = l->id,
-			.owner = l->owner,
-			.off = daxl_blocks_to_bytes(l->start, h->shift),
-			.len = range_len(l),
-			.mode = l->mode,
-			.flags = l->flags,
-			.state = (uint32_t)daxl_lease_state(l),
-			.reason = l->reason,
-			.pins = w & DAXL_LW_PINS,
-			.deadline_ns = l->deadline_ns,
-		};
-		for (struct daxl_limbo_link *link = l->limbo; link; link = link->next)
-			o->limbo_blocks += link->blocks;
-	}
+static void add_holder(struct holders *h, struct daxl_lease *l)
+{
+	struct daxl_holder holder;
+
+	if (l->seen == h->token || !daxl_lease_holder_locked(l, &holder))
+		return;
+	l->seen = h->token;
+	if (h->n < h->max)
+		h->out[h->n] = holder;
 	h->n++;
+}
+
+static int add_holder_span(struct daxl_lease_span *span, void *arg)
+{
+	add_holder(arg, span->lease);
 	return 0;
 }
 
 size_t daxl_range_holders(struct daxl_range_lock *rl, daxl_fblk_t start, daxl_fblk_t end, unsigned block_shift,
                           struct daxl_holder *holders, size_t max)
 {
-	struct holders h = { .out = holders, .max = max, .shift = block_shift };
+	(void)block_shift; /* the domain's */
+	struct holders h = { .out = holders, .max = max, .token = daxl_key_new() };
 
 	daxl_mutex_lock(&rl->mutex);
-	(void)daxl_interval_each(rl->spans, start, end, add_holder, &h);
+	(void)daxl_interval_each(rl->spans, start, end, add_holder_span, &h);
+	for (struct daxl_limbo_link *link = rl->limbo; link; link = link->file_next)
+		if (link->start < end && start < link->end)
+			add_holder(&h, link->lease);
 	daxl_mutex_unlock(&rl->mutex);
 	return h.n;
 }
@@ -190,7 +220,7 @@ static int busy_span(struct daxl_lease_span *span, void *arg)
 {
 	struct find_busy *f = arg;
 
-	if (!daxl_lw_busy(daxl_lw_load(&span->lease->word)))
+	if (daxl_lw_drained(daxl_lw_load(&span->lease->word)))
 		return 0;
 	f->from = daxl_max_u64(span->start, f->start);
 	f->to = daxl_min_u64(span->end, f->end);
@@ -205,8 +235,10 @@ bool daxl_busy_range(struct daxl_range_lock *rl, daxl_fblk_t start, daxl_fblk_t 
 	daxl_mutex_lock(&rl->mutex);
 	(void)daxl_interval_each(rl->spans, start, end, busy_span, &f);
 	daxl_mutex_unlock(&rl->mutex);
-	*ret_start = f.from;
-	*ret_end = f.to;
+	if (f.state) {
+		*ret_start = f.from;
+		*ret_end = f.to;
+	}
 	return f.state;
 }
 
@@ -218,7 +250,13 @@ static int writer_span(struct daxl_lease_span *span, void *arg)
 	uint64_t w = daxl_lw_load(&l->word);
 	int state = !(w & DAXL_LW_OVER) ? 1 : daxl_lw_busy(w) ? 2 : 0;
 
-	if (l == f->self || l->mode != DAXL_LEASE_WRITE || state == 0)
+	bool writes = l->mode == DAXL_LEASE_WRITE;
+
+	if (!writes && l->was_write && daxl_lw_busy(w)) {
+		state = 2; /* what it had not committed is lost, but its device may still store */
+		writes = true;
+	}
+	if (l == f->self || !writes || state == 0)
 		return 0;
 	daxl_fblk_t from = daxl_max_u64(span->start, f->start), to = daxl_min_u64(span->end, f->end);
 
@@ -251,7 +289,9 @@ int daxl_lease_other_writer(struct daxl_range_lock *rl, const struct daxl_lease 
 	daxl_mutex_lock(&rl->mutex);
 	(void)daxl_interval_each(rl->spans, start, end, writer_span, &f);
 	daxl_mutex_unlock(&rl->mutex);
-	*ret_start = f.from;
-	*ret_end = f.to;
+	if (f.state) {
+		*ret_start = f.from;
+		*ret_end = f.to;
+	}
 	return f.state;
 }

@@ -41,7 +41,7 @@ void daxl_break_unlock(struct daxl_break *brk)
 
 static bool overlap(const struct daxl_break_part *a, const struct daxl_break_part *b)
 {
-	return a->start < b->end && b->start < a->end;
+	return a->start < b->end && b->start < a->end && a->start < a->end && b->start < b->end;
 }
 
 /* Whether another request of the queue is in the way of part. */
@@ -80,7 +80,8 @@ void daxl_break_queue(struct daxl_break *brk)
 			rl->queue_head = part;
 		rl->queue_tail = part;
 		part->queued = true;
-		part->in_service = part->changing = false;
+		part->in_service = false;
+		part->changing = 0;
 	}
 	daxl_break_unlock(brk);
 	brk->entered = true;
@@ -101,12 +102,17 @@ static void unqueue_locked(struct daxl_break_part *part)
 	part->queued = false;
 }
 
-static void unmark_changing_locked(struct daxl_break_part *part)
+/* What daxl_break_change has marked. */
+static void unmark_all_locked(struct daxl_break *brk)
 {
-	if (part->changing) {
-		part->changing = false;
+	for (unsigned i = 0; brk->changing && i < brk->nparts; i++) {
+		struct daxl_break_part *part = daxl_break_part_of(brk, i);
+
+		assert(part->changing > 0);
+		part->changing--;
 		__atomic_fetch_sub(&part->rl->nchanging, 1, __ATOMIC_SEQ_CST);
 	}
+	brk->changing = false;
 }
 
 /* Waits, listening, until the break is first. On failure it is still queued. */
@@ -124,9 +130,6 @@ static int wait_first(struct daxl_break *brk)
 		return daxl_fail(brk->nowait_err, "another operation is on the range");
 	if (daxl_may_not_wait())
 		return daxl_fail(EDEADLK, "would wait for another operation inside a callback or an RCU read section");
-	rc = daxl_break_listen_owner(brk);
-	if (rc)
-		return rc;
 	daxl_break_listen(brk);
 	DAXL_STAT_ADD(brk->domain, waits, 1);
 	for (;;) {
@@ -136,11 +139,14 @@ static int wait_first(struct daxl_break *brk)
 		daxl_break_unlock(brk);
 		if (first)
 			break;
-		rc = daxl_break_may_go_on(brk);
-		if (!rc && daxl_now_ns() >= brk->deadline_ns)
+		rc = daxl_break_may_go_on(brk, 0);
+		if (!rc && daxl_now_ns() >= brk->deadline_ns) {
+			DAXL_STAT_ADD(brk->domain, timeouts, 1);
 			rc = daxl_fail(ETIMEDOUT, "timed out behind another operation on the range");
+		}
 		if (rc)
 			break;
+		DAXL_HOOK("break:queue-sleep");
 		(void)daxl_waiter_sleep(&brk->waiter, brk->deadline_ns);
 	}
 	daxl_break_unlisten(brk);
@@ -150,7 +156,7 @@ static int wait_first(struct daxl_break *brk)
 int daxl_break_enter(struct daxl_break *brk)
 {
 	if (brk->held)
-		return 0;
+		return brk->held_short ? daxl_fail(EINVAL, "the held break does not cover the operation's range") : 0;
 	assert(brk->nparts > 0 && !brk->entered);
 	daxl_break_queue(brk);
 	DAXL_HOOK("break:queued");
@@ -166,10 +172,10 @@ int daxl_break_widen(struct daxl_break *brk)
 	if (brk->held)
 		return daxl_fail(EINVAL, "the held break does not cover what the operation needs");
 	daxl_break_lock(brk);
+	unmark_all_locked(brk);
 	for (unsigned i = 0; i < brk->nparts; i++) {
 		struct daxl_break_part *part = &brk->part[i];
 
-		unmark_changing_locked(part);
 		part->in_service = false;
 		part->start = 0;
 		part->end = DAXL_FBLK_INF;
@@ -182,46 +188,38 @@ int daxl_break_widen(struct daxl_break *brk)
 
 int daxl_break_change(struct daxl_break *brk)
 {
-	for (unsigned i = 0; i < brk->nparts; i++) {
+	daxl_break_lock(brk);
+	for (unsigned i = 0; !brk->changing && i < brk->nparts; i++) {
 		struct daxl_break_part *part = daxl_break_part_of(brk, i);
 
-		daxl_mutex_lock(&part->rl->mutex);
-		if (!part->changing) {
-			part->changing = true;
-			__atomic_fetch_add(&part->rl->nchanging, 1, __ATOMIC_SEQ_CST);
-		}
-		daxl_mutex_unlock(&part->rl->mutex);
+		part->changing++;
+		__atomic_fetch_add(&part->rl->nchanging, 1, __ATOMIC_SEQ_CST);
 	}
+	brk->changing = true;
+	daxl_break_unlock(brk);
 	DAXL_HOOK("break:changing");
 	for (unsigned i = 0; i < brk->nparts; i++)
-		daxl_writers_drain(daxl_break_part_of(brk, i)->rl);
+		if (i == 0 || brk->part[1].rl != brk->part[0].rl)
+			daxl_writers_drain(daxl_break_part_of(brk, i)->rl);
 	return 0;
 }
 
 void daxl_break_leave(struct daxl_break *brk)
 {
-	if (brk->held) {
-		struct daxl_break_part *part = daxl_break_part_of(brk, 0);
-
-		daxl_mutex_lock(&part->rl->mutex);
-		unmark_changing_locked(part);
-		daxl_mutex_unlock(&part->rl->mutex);
-		daxl_wake_key(part->rl->key);
-	} else if (brk->entered) {
+	if (brk->entered || brk->held) {
 		daxl_break_lock(brk);
-		for (unsigned i = 0; i < brk->nparts; i++) {
-			unmark_changing_locked(&brk->part[i]);
+		unmark_all_locked(brk);
+		for (unsigned i = 0; brk->entered && i < brk->nparts; i++)
 			unqueue_locked(&brk->part[i]);
-		}
 		daxl_break_unlock(brk);
 		brk->entered = false;
 		for (unsigned i = 0; i < brk->nparts; i++)
 			daxl_wake_key(brk->part[i].rl->key);
 	}
-	while (brk->applied) {
-		struct daxl_limbo_links *links = brk->applied;
+	while (brk->dropped) {
+		struct daxl_limbo_links *links = brk->dropped;
 
-		brk->applied = links->next;
-		daxl_break_limbo_drop(links);
+		brk->dropped = links->next;
+		daxl_limbo_links_free(links);
 	}
 }

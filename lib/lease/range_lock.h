@@ -12,6 +12,7 @@
 
 struct daxl_break_part;
 struct daxl_lease_span;
+struct daxl_limbo_link;
 
 struct daxl_range_lock {
 	struct daxl_mutex mutex; /* rank RANGE; the order between two is the file id */
@@ -21,6 +22,7 @@ struct daxl_range_lock {
 	/* guarded by mutex */
 	struct daxl_break_part *queue_head, *queue_tail; /* requests in order of ticket */
 	struct daxl_lease_span *spans;                   /* interval index: spans of all leases not yet gone */
+	struct daxl_limbo_link *limbo;                   /* leases' blocks that are in limbo */
 	uint64_t next_ticket;
 	/* read without the mutex (seq_cst), changed under it */
 	uint32_t nspans;
@@ -30,6 +32,7 @@ struct daxl_range_lock {
 	uint32_t parity;    /* which of the two counters new writers use */
 	bool draining;      /* guarded by mutex: somebody waits for writers; one at a time */
 	struct daxl_writer_stripe *stripes;
+	struct daxl_range_lock *next, **prev; /* guarded by domain->files_mutex */
 };
 
 int daxl_range_lock_init(struct daxl_range_lock *rl, struct daxl_domain *domain, uint32_t file_id);
@@ -38,7 +41,7 @@ void daxl_range_lock_destroy(struct daxl_range_lock *rl); /* nothing in it */
 /*
  * In-place writers (and readers that gave up revalidating). enter counts the caller, then tests `changing`: if [start, end) is being
  * changed it uncounts, waits (bounded: a copy each) and tries again; it never waits while counted. *ret_stripe goes to leave.
- * -EDEADLK when it would have to wait inside a callback or RCU read section.
+ * What it waits for waits for no lease, so callbacks may call it. -EDEADLK when it would have to wait inside an RCU read section.
  */
 int daxl_writer_enter(struct daxl_range_lock *rl, daxl_fblk_t start, daxl_fblk_t end, unsigned *ret_stripe);
 void daxl_writer_leave(struct daxl_range_lock *rl, unsigned stripe);

@@ -4,22 +4,28 @@
 
 #include "lease/impl.h"
 
-/* Whether the clause is about this lease at all, whatever its state. */
-static bool concerns(const struct daxl_clause *clause, const struct daxl_lease *lease)
+/*
+ * Whether the clause is about this lease at all, whatever its state; w: its word. A downgrade answers no recall, and what a device stores under pins taken before it is still
+ * stored.
+ */
+static bool concerns(const struct daxl_clause *clause, const struct daxl_lease *lease, uint64_t w)
 {
+	bool exclusive = (lease->flags & DAXL_LEASE_EXCLUSIVE) || lease->was_exclusive;
+	bool stable = lease->flags & DAXL_LEASE_STABLE;
+
 	switch (clause->who) {
 	case DAXL_WHO_ALL:
 		return true;
 	case DAXL_WHO_WRITE:
-		return lease->mode == DAXL_LEASE_WRITE;
+		return lease->mode == DAXL_LEASE_WRITE || (lease->was_write && ((w & DAXL_LW_RECALLED) || daxl_lw_busy(w)));
 	case DAXL_WHO_HOLE:
 		return lease->mode == DAXL_LEASE_READ && !(lease->flags & DAXL_LEASE_FILL_OK);
 	case DAXL_WHO_SOLID:
-		return lease->flags & (DAXL_LEASE_STABLE | DAXL_LEASE_EXCLUSIVE);
+		return stable || exclusive;
 	case DAXL_WHO_EXCLUSIVE:
-		return lease->flags & DAXL_LEASE_EXCLUSIVE;
+		return exclusive;
 	case DAXL_WHO_STABLE:
-		return lease->flags & DAXL_LEASE_STABLE;
+		return stable;
 	}
 	return false;
 }
@@ -33,24 +39,15 @@ bool daxl_clause_waits(const struct daxl_clause *clause, const struct daxl_lease
 {
 	uint64_t w = daxl_lw_load(&lease->word);
 
-	if (clause->level == DAXL_LEVEL_N || !concerns(clause, lease))
+	if (clause->level == DAXL_LEVEL_N || !concerns(clause, lease, w))
 		return false;
 	if (is_own(lease, owner) && (clause->level == DAXL_LEVEL_W || clause->own_exempt))
 		return false;
 	return clause->level == DAXL_LEVEL_W ? !(w & DAXL_LW_OVER) : !daxl_lw_drained(w);
 }
 
-struct scan {
-	struct daxl_break *brk;
-	const struct daxl_clause *clause;
-	bool limbo;
-	/* mark */
-	struct daxl_lease *notices, **notices_tail, *returned;
-	uint32_t marked;
-};
-
-static int scan_clauses(struct daxl_break *brk, const struct daxl_clause *clauses, size_t n, struct scan *scan,
-                        int (*fn)(struct daxl_lease_span *span, void *arg))
+int daxl_break_scan_locked(struct daxl_break *brk, const struct daxl_clause *clauses, size_t n, struct daxl_scan *scan,
+                           int (*fn)(struct daxl_lease_span *span, void *scan))
 {
 	int rc = 0;
 
@@ -63,35 +60,99 @@ static int scan_clauses(struct daxl_break *brk, const struct daxl_clause *clause
 	return rc;
 }
 
+struct wait_scan {
+	struct daxl_scan scan;
+	bool limbo;
+};
+
+/* Whether a clause lets limbo be the answer. */
+static bool limbo_ok(const struct daxl_clause *clause)
+{
+	return clause->level == DAXL_LEVEL_U && !clause->no_limbo;
+}
+
 static int waits(struct daxl_lease_span *span, void *arg)
 {
-	const struct scan *s = arg;
-	const struct daxl_lease *l = span->lease;
+	const struct wait_scan *s = arg;
 
-	if (!daxl_clause_waits(s->clause, l, s->brk->owner))
+	if (!daxl_clause_waits(s->scan.clause, span->lease, s->scan.brk->owner))
 		return 0;
-	/* Under limbo those asked for in vain at U do not hold the break up. */
-	return !(s->limbo && s->clause->level == DAXL_LEVEL_U && !s->clause->no_limbo &&
-	         (daxl_lw_load(&l->word) & DAXL_LW_NOT_LIVE));
+	return !(s->limbo && span->lease->limbo_by == s->scan.brk->id && limbo_ok(s->scan.clause));
 }
 
 bool daxl_break_done_locked(struct daxl_break *brk, const struct daxl_clause *clauses, size_t n, bool limbo)
 {
-	struct scan scan = { .limbo = limbo };
+	struct wait_scan s = { .limbo = limbo };
 
-	return !scan_clauses(brk, clauses, n, &scan, waits);
+	return !daxl_break_scan_locked(brk, clauses, n, &s.scan, waits);
 }
+
+static int accept(struct daxl_lease_span *span, void *arg)
+{
+	const struct daxl_scan *s = arg;
+
+	if (limbo_ok(s->clause) && daxl_clause_waits(s->clause, span->lease, s->brk->owner)) {
+		span->lease->limbo_by = s->brk->id;
+		s->brk->limbo = true;
+	}
+	return 0;
+}
+
+void daxl_break_accept_locked(struct daxl_break *brk, const struct daxl_clause *clauses, size_t n)
+{
+	struct daxl_scan scan;
+
+	brk->id = daxl_key_new();
+	(void)daxl_break_scan_locked(brk, clauses, n, &scan, accept);
+}
+
+struct check_scan {
+	struct daxl_scan scan;
+	uint64_t token;
+	uint32_t own_recalled; /* of those about to be returned */
+	bool others;           /* somebody else is to be waited for */
+};
 
 /* Own leases under a U clause: with pins the call would wait for itself. */
-static int own_with_pins(struct daxl_lease_span *span, void *arg)
+static int check(struct daxl_lease_span *span, void *arg)
 {
-	struct scan *s = arg;
+	struct check_scan *s = arg;
 	struct daxl_lease *l = span->lease;
+	uint64_t w = daxl_lw_load(&l->word);
 
-	if (s->clause->level != DAXL_LEVEL_U || s->clause->own_exempt || !is_own(l, s->brk->owner) || !concerns(s->clause, l))
+	if (!daxl_clause_waits(s->scan.clause, l, s->scan.brk->owner))
 		return 0;
-	return daxl_lw_busy(daxl_lw_load(&l->word));
+	if (!is_own(l, s->scan.brk->owner)) {
+		s->others = true;
+		return 0;
+	}
+	if (daxl_lw_busy(w))
+		return 1;
+	if (l->seen != s->token && (w & DAXL_LW_RECALLED) && !(w & DAXL_LW_OVER))
+		s->own_recalled++;
+	l->seen = s->token;
+	return 0;
 }
+
+int daxl_break_check_locked(struct daxl_break *brk, const struct daxl_clause *clauses, size_t n, bool *ret_others, uint32_t *ret_own)
+{
+	struct check_scan s = { .token = daxl_key_new() };
+
+	if (daxl_break_scan_locked(brk, clauses, n, &s.scan, check))
+		return daxl_fail(EDEADLK, "the call's own owner has pins out in the range");
+	if (ret_others)
+		*ret_others = s.others;
+	if (ret_own)
+		*ret_own = s.own_recalled;
+	return 0;
+}
+
+struct mark_scan {
+	struct daxl_scan scan;
+	uint64_t token, now_ns;
+	struct daxl_lease *notices, **notices_tail, *returned;
+	uint32_t marked;
+};
 
 /* LIVE to RECALLED and the notice's reference in one step; false when it is not LIVE. */
 static bool mark(struct daxl_lease *lease)
@@ -102,23 +163,63 @@ static bool mark(struct daxl_lease *lease)
 		if (w & DAXL_LW_NOT_LIVE)
 			return false;
 	} while (!daxl_lw_swap(&lease->word, &w, (w | DAXL_LW_RECALLED) + DAXL_LW_REF));
-	if (lease->owner_rec) {
-		__atomic_fetch_add(&lease->owner_rec->recalled, 1, __ATOMIC_SEQ_CST);
-		daxl_wake_key(lease->owner_rec->key);
-	}
+	daxl_owner_add_recalled(lease);
 	return true;
 }
 
-static void fill_notice(struct daxl_lease *lease, const struct scan *s, const struct daxl_lease_span *span)
+/* At U the breaker's own leases are returned for it; nobody is told. The index is left alone: it is being walked. */
+static void return_own(struct mark_scan *s, struct daxl_lease *lease)
+{
+	uint64_t w = daxl_lw_load(&lease->word);
+
+	do {
+		if (w & DAXL_LW_RETURNED)
+			return;
+	} while (!daxl_lw_swap(&lease->word, &w, (w | DAXL_LW_RETURNED) + DAXL_LW_REF));
+	daxl_lease_over_locked(lease, w);
+	lease->returned_next = s->returned;
+	s->returned = lease;
+}
+
+static int mark_span(struct daxl_lease_span *span, void *arg)
+{
+	struct mark_scan *s = arg;
+	const struct daxl_clause *clause = s->scan.clause;
+	struct daxl_lease *l = span->lease;
+
+	if (!daxl_clause_waits(clause, l, s->scan.brk->owner))
+		return 0;
+	if (is_own(l, s->scan.brk->owner)) {
+		return_own(s, l);
+		return 0;
+	}
+	if (l->seen != s->token) {
+		if (!mark(l))
+			return 0;
+		l->seen = s->token;
+		l->reason = s->scan.brk->reason;
+		l->level = DAXL_BREAK_WRITE;
+		l->deadline_ns = s->now_ns + (uint64_t)l->break_ms * 1000000u;
+		l->asked_start = DAXL_FBLK_INF;
+		l->asked_end = 0;
+		l->notice_next = NULL;
+		*s->notices_tail = l;
+		s->notices_tail = &l->notice_next;
+		s->marked++;
+	}
+	if (clause->level == DAXL_LEVEL_U)
+		l->level = DAXL_BREAK_UNMAP;
+	l->asked_start = daxl_min_u64(l->asked_start, daxl_max_u64(span->start, clause->start));
+	l->asked_end = daxl_max_u64(l->asked_end, daxl_min_u64(span->end, clause->end));
+	return 0;
+}
+
+/* What the holder will be told; all clauses have been looked at. */
+static void fill_event(struct daxl_lease *lease)
 {
 	unsigned shift = lease->domain->block_shift;
 	struct daxl_event *ev = &lease->ev_recall.event;
 
-	lease->reason = s->brk->reason;
-	lease->level = s->clause->level == DAXL_LEVEL_U ? DAXL_BREAK_UNMAP : DAXL_BREAK_WRITE;
-	lease->deadline_ns = daxl_now_ns() + (uint64_t)lease->break_ms * 1000000u;
-	lease->asked_start = daxl_max_u64(span->start, s->clause->start);
-	lease->asked_end = daxl_min_u64(span->end, s->clause->end);
 	ev->off = (off_t)daxl_blocks_to_bytes(lease->asked_start, shift);
 	ev->len = lease->asked_end == DAXL_FBLK_INF
 	                  ? DAXL_TO_END
@@ -128,76 +229,38 @@ static void fill_notice(struct daxl_lease *lease, const struct scan *s, const st
 	ev->deadline_ns = lease->deadline_ns;
 }
 
-static int mark_span(struct daxl_lease_span *span, void *arg)
-{
-	struct scan *s = arg;
-	struct daxl_lease *l = span->lease;
-
-	if (!daxl_clause_waits(s->clause, l, s->brk->owner))
-		return 0;
-	if (is_own(l, s->brk->owner)) { /* at U: returned for the breaker, once; nobody is told */
-		l->notice_next = s->returned;
-		s->returned = l;
-		uint64_t w = daxl_lw_load(&l->word);
-
-		while (!(w & DAXL_LW_RETURNED))
-			if (daxl_lw_swap(&l->word, &w, (w | DAXL_LW_RETURNED) + DAXL_LW_REF)) {
-				daxl_lease_over_locked(l, w);
-				return 0;
-			}
-		s->returned = l->notice_next;
-		return 0;
-	}
-	/* The fields first: who sees RECALLED may read them (under the mutex). */
-	if (daxl_lw_load(&l->word) & DAXL_LW_NOT_LIVE)
-		return 0;
-	fill_notice(l, s, span);
-	if (!mark(l)) {
-		l->reason = DAXL_REASON_NONE;
-		l->deadline_ns = 0;
-		return 0;
-	}
-	s->marked++;
-	l->notice_next = NULL;
-	*s->notices_tail = l;
-	s->notices_tail = &l->notice_next;
-	return 0;
-}
-
-/* Somebody else's lease that must be waited for: own ones at U are about to be returned. */
-static int others_wait(struct daxl_lease_span *span, void *arg)
-{
-	const struct scan *s = arg;
-
-	return waits(span, arg) && !is_own(span->lease, s->brk->owner);
-}
-
-int daxl_break_check_locked(struct daxl_break *brk, const struct daxl_clause *clauses, size_t n)
-{
-	struct scan scan = { .limbo = brk->limbo };
-
-	if (scan_clauses(brk, clauses, n, &scan, own_with_pins))
-		return daxl_fail(EDEADLK, "the call's own owner has pins out in the range");
-	if (brk->limbo_at_once || brk->nowait || !scan_clauses(brk, clauses, n, &scan, others_wait))
-		return 0;
-	if (daxl_may_not_wait())
-		return daxl_fail(EDEADLK, "would wait for leases inside a callback or an RCU read section");
-	return daxl_break_may_go_on(brk);
-}
-
 void daxl_break_mark_locked(struct daxl_break *brk, const struct daxl_clause *clauses, size_t n, struct daxl_lease **ret_notices,
                            struct daxl_lease **ret_returned)
 {
-	struct scan scan = { 0 };
+	struct mark_scan s = { .token = daxl_key_new(), .now_ns = daxl_now_ns() };
 
-	*ret_notices = *ret_returned = NULL;
-	scan.notices_tail = ret_notices;
-	(void)scan_clauses(brk, clauses, n, &scan, mark_span);
-	*ret_returned = scan.returned;
-	if (scan.marked) {
-		DAXL_STAT_ADD(brk->domain, recalls, scan.marked);
+	s.notices_tail = &s.notices;
+	(void)daxl_break_scan_locked(brk, clauses, n, &s.scan, mark_span);
+	for (struct daxl_lease *l = s.notices; l; l = l->notice_next)
+		fill_event(l);
+	*ret_notices = s.notices;
+	*ret_returned = s.returned;
+	if (s.marked) {
+		DAXL_STAT_ADD(brk->domain, recalls, s.marked);
 		DAXL_STAT_ADD(brk->domain, breaks, 1);
 	}
+}
+
+static void call_holder(struct daxl_lease *lease)
+{
+	const struct daxl_event *ev = &lease->ev_recall.event; /* not changed after the mark */
+	struct daxl_recall recall = {
+		.lease_id = lease->id,
+		.off = ev->off,
+		.len = ev->len,
+		.level = ev->level,
+		.reason = ev->reason,
+		.deadline_ns = ev->deadline_ns,
+	};
+
+	daxl_callback_enter();
+	lease->recall(lease, &recall, lease->arg);
+	daxl_callback_leave();
 }
 
 void daxl_notices_deliver(struct daxl_lease *notices)
@@ -207,23 +270,10 @@ void daxl_notices_deliver(struct daxl_lease *notices)
 	for (struct daxl_lease *l = notices; l; l = next) {
 		next = l->notice_next;
 		DAXL_HOOK("recall:deliver");
-		if (l->flags & DAXL_LEASE_QUEUE_EVENTS) {
+		if (l->flags & DAXL_LEASE_QUEUE_EVENTS)
 			daxl_event_queue(l->domain, &l->ev_recall);
-		} else if (l->recall) {
-			const struct daxl_event *ev = &l->ev_recall.event; /* not changed after the mark */
-			struct daxl_recall recall = {
-				.lease_id = l->id,
-				.off = ev->off,
-				.len = ev->len,
-				.level = ev->level,
-				.reason = ev->reason,
-				.deadline_ns = ev->deadline_ns,
-			};
-
-			daxl_callback_enter();
-			l->recall(l, &recall, l->arg);
-			daxl_callback_leave();
-		}
+		else if (l->recall && !(daxl_lw_load(&l->word) & DAXL_LW_ENDED)) /* whose handle is gone has nothing to give */
+			call_holder(l);
 		daxl_lease_unref(l);
 	}
 }
@@ -233,7 +283,7 @@ void daxl_returned_finish(struct daxl_lease *returned)
 	struct daxl_lease *next;
 
 	for (struct daxl_lease *l = returned; l; l = next) {
-		next = l->notice_next;
+		next = l->returned_next;
 		daxl_mutex_lock(&l->rl->mutex);
 		if (!daxl_lw_busy(daxl_lw_load(&l->word)))
 			daxl_lease_unindex_locked(l);

@@ -13,8 +13,8 @@ void daxl_lease_over_locked(struct daxl_lease *lease, uint64_t old)
 		lease->solid_counted = false;
 		__atomic_fetch_sub(&rl->nsolid, 1, __ATOMIC_SEQ_CST);
 	}
-	if ((old & DAXL_LW_RECALLED) && !(old & DAXL_LW_OVER) && lease->owner_rec)
-		__atomic_fetch_sub(&lease->owner_rec->recalled, 1, __ATOMIC_SEQ_CST);
+	if ((old & DAXL_LW_RECALLED) && !(old & DAXL_LW_OVER))
+		daxl_owner_del_recalled(lease);
 }
 
 void daxl_lease_unindex_locked(struct daxl_lease *lease)
@@ -27,7 +27,7 @@ void daxl_lease_unindex_locked(struct daxl_lease *lease)
 		return;
 	lease->indexed = false;
 	for (struct daxl_lease_span *s = daxl_lease_spans(lease); s; s = next) {
-		next = s == &lease->first ? lease->more : s->next_of_lease;
+		next = daxl_lease_span_after(s);
 		daxl_interval_erase(&rl->spans, s);
 		if (s != &lease->first)
 			daxl_free(s);
@@ -56,10 +56,7 @@ void daxl_lease_after_return(struct daxl_lease *lease)
 {
 	uint64_t key = lease->key;
 
-	unsigned slots = daxl_lease_take_credit(lease);
-
-	if (slots)
-		lease->credit_give(lease->credit_arg, slots);
+	daxl_lease_give_credit(lease);
 	if (!daxl_lw_busy(daxl_lw_load(&lease->word)))
 		daxl_lease_drain_limbo(lease);
 	daxl_wake_key(key);
@@ -68,6 +65,7 @@ void daxl_lease_after_return(struct daxl_lease *lease)
 
 DAXL_API int daxl_lease_return(struct daxl_lease *lease)
 {
+	DAXL_NEED(lease);
 	daxl_mutex_lock(&lease->rl->mutex);
 	bool did = daxl_lease_return_locked(lease);
 
@@ -79,11 +77,19 @@ DAXL_API int daxl_lease_return(struct daxl_lease *lease)
 
 void daxl_lease_drain_limbo(struct daxl_lease *lease)
 {
+	if (!(daxl_lw_load(&lease->word) & DAXL_LW_LIMBO))
+		return;
 	daxl_mutex_lock(&lease->rl->mutex);
 	struct daxl_limbo_link *list = lease->limbo, *next;
 	bool told = list && (lease->flags & DAXL_LEASE_QUEUE_EVENTS);
+	daxl_fblk_t start = lease->start, end = lease->end;
 
 	lease->limbo = NULL;
+	for (struct daxl_limbo_link *l = list; l; l = l->next) {
+		*l->file_prev = l->file_next;
+		if (l->file_next)
+			l->file_next->file_prev = l->file_prev;
+	}
 	daxl_mutex_unlock(&lease->rl->mutex);
 	for (struct daxl_limbo_link *l = list; l; l = next) {
 		next = l->next;
@@ -93,14 +99,12 @@ void daxl_lease_drain_limbo(struct daxl_lease *lease)
 	if (told) {
 		unsigned shift = lease->domain->block_shift;
 
-		lease->ev_limbo.event.off = (off_t)daxl_blocks_to_bytes(lease->start, shift);
+		lease->ev_limbo.event.off = (off_t)daxl_blocks_to_bytes(start, shift);
 		lease->ev_limbo.event.len =
-			lease->end == DAXL_FBLK_INF ? DAXL_TO_END : (off_t)daxl_blocks_to_bytes(lease->end - lease->start, shift);
+			end == DAXL_FBLK_INF ? DAXL_TO_END : (off_t)daxl_blocks_to_bytes(end - start, shift);
 		daxl_event_queue(lease->domain, &lease->ev_limbo);
 	}
 }
-
-/* --- parts --- */
 
 /* Takes [start, end) out of the spans. spare: for a cut in the middle; *spare is NULL afterwards if it was used. */
 void daxl_spans_cut_locked(struct daxl_lease *lease, daxl_fblk_t start, daxl_fblk_t end, struct daxl_lease_span **spare)
@@ -114,7 +118,7 @@ void daxl_spans_cut_locked(struct daxl_lease *lease, daxl_fblk_t start, daxl_fbl
 	for (struct daxl_lease_span *s = daxl_lease_spans(lease); s; s = next) {
 		bool first = s == &lease->first;
 
-		next = first ? lease->more : s->next_of_lease;
+		next = daxl_lease_span_after(s);
 		if (s->end <= start || end <= s->start) {
 			if (!first)
 				link = &s->next_of_lease;
@@ -156,7 +160,7 @@ void daxl_spans_bounds_locked(struct daxl_lease *lease)
 {
 	daxl_fblk_t start = DAXL_FBLK_INF, end = 0;
 
-	for (struct daxl_lease_span *s = daxl_lease_spans(lease); s; s = s == &lease->first ? lease->more : s->next_of_lease) {
+	for (struct daxl_lease_span *s = daxl_lease_spans(lease); s; s = daxl_lease_span_after(s)) {
 		start = daxl_min_u64(start, s->start);
 		end = daxl_max_u64(end, s->end);
 	}
@@ -194,6 +198,7 @@ static int return_blocks(struct daxl_lease *lease, daxl_fblk_t start, daxl_fblk_
 
 DAXL_API int daxl_lease_return_range(struct daxl_lease *lease, off_t off, off_t len)
 {
+	DAXL_NEED(lease);
 	unsigned shift = lease->domain->block_shift;
 
 	if (off < 0 || len <= 0)
@@ -215,29 +220,41 @@ DAXL_API int daxl_lease_return_range(struct daxl_lease *lease, off_t off, off_t 
 	return rc;
 }
 
+/* WRITE goes, EXCLUSIVE goes; true when the credit for a commit is not needed any more. Range mutex held. */
+static bool downgrade_locked(struct daxl_lease *lease, uint64_t w)
+{
+	bool was_write = lease->mode == DAXL_LEASE_WRITE;
+
+	/* Work begun before goes on storing, and a recall is answered by the return only. */
+	if (was_write && ((w & DAXL_LW_RECALLED) || daxl_lw_busy(w)))
+		lease->was_write = true;
+	if ((lease->flags & DAXL_LEASE_EXCLUSIVE) && (w & DAXL_LW_RECALLED))
+		lease->was_exclusive = true;
+	__atomic_store_n(&lease->mode, DAXL_LEASE_READ, __ATOMIC_RELAXED);
+	lease->flags &= ~(uint32_t)DAXL_LEASE_EXCLUSIVE;
+	if (lease->solid_counted && !(lease->flags & DAXL_LEASE_STABLE)) {
+		lease->solid_counted = false;
+		__atomic_fetch_sub(&lease->rl->nsolid, 1, __ATOMIC_SEQ_CST);
+	}
+	return was_write;
+}
+
 DAXL_API int daxl_lease_downgrade(struct daxl_lease *lease)
 {
-	int rc = 0;
-	unsigned slots = 0;
+	DAXL_NEED(lease);
+	bool over, was_write = false;
 
 	daxl_mutex_lock(&lease->rl->mutex);
-	if (daxl_lw_load(&lease->word) & DAXL_LW_OVER) {
-		rc = -ESTALE;
-	} else {
-		if (lease->mode == DAXL_LEASE_WRITE)
-			slots = daxl_lease_take_credit(lease);
-		__atomic_store_n(&lease->mode, DAXL_LEASE_READ, __ATOMIC_RELAXED);
-		lease->flags &= ~(uint32_t)DAXL_LEASE_EXCLUSIVE;
-		if (lease->solid_counted && !(lease->flags & DAXL_LEASE_STABLE)) {
-			lease->solid_counted = false;
-			__atomic_fetch_sub(&lease->rl->nsolid, 1, __ATOMIC_SEQ_CST);
-		}
-	}
+	uint64_t w = daxl_lw_load(&lease->word);
+
+	over = w & DAXL_LW_OVER;
+	if (!over)
+		was_write = downgrade_locked(lease, w);
 	daxl_mutex_unlock(&lease->rl->mutex);
-	if (rc)
+	if (over)
 		return daxl_fail(ESTALE, "the lease is returned or revoked");
-	if (slots)
-		lease->credit_give(lease->credit_arg, slots);
+	if (was_write)
+		daxl_lease_give_credit(lease);
 	daxl_wake_key(lease->key); /* a break may not be concerned any more */
 	return 0;
 }

@@ -21,12 +21,26 @@ int daxl_range_lock_init(struct daxl_range_lock *rl, struct daxl_domain *domain,
 	for (unsigned i = 0; i < DAXL_WRITER_STRIPES; i++)
 		rl->stripes[i] = (struct daxl_writer_stripe){ .count = { 0, 0 } };
 	daxl_mutex_init(&rl->mutex, DAXL_RANK_RANGE);
+	daxl_mutex_lock(&domain->files_mutex);
+	rl->next = domain->files;
+	rl->prev = &domain->files;
+	if (rl->next)
+		rl->next->prev = &rl->next;
+	domain->files = rl;
+	daxl_mutex_unlock(&domain->files_mutex);
 	return 0;
 }
 
 void daxl_range_lock_destroy(struct daxl_range_lock *rl)
 {
-	assert(!rl->queue_head && !rl->spans);
+	struct daxl_domain *domain = rl->domain;
+
+	assert(!rl->queue_head && !rl->spans && !rl->limbo);
+	daxl_mutex_lock(&domain->files_mutex);
+	*rl->prev = rl->next;
+	if (rl->next)
+		rl->next->prev = rl->prev;
+	daxl_mutex_unlock(&domain->files_mutex);
 	daxl_mutex_destroy(&rl->mutex);
 	daxl_free(rl->stripes);
 }
@@ -83,12 +97,16 @@ int daxl_writer_enter(struct daxl_range_lock *rl, daxl_fblk_t start, daxl_fblk_t
 		unsigned side = __atomic_load_n(&rl->parity, __ATOMIC_SEQ_CST) & 1u;
 
 		__atomic_fetch_add(&rl->stripes[stripe].count[side], 1, __ATOMIC_SEQ_CST);
-		*ret_stripe = stripe << 1 | side;
 		DAXL_HOOK("writer:counted");
 		/* Pairs with the seq_cst mark in daxl_break_change: either we see the mark, or it sees our count. */
-		if (!is_changing(rl, start, end))
+		if (!is_changing(rl, start, end)) {
+			*ret_stripe = stripe << 1 | side;
 			return 0;
-		daxl_writer_leave(rl, *ret_stripe);
+		}
+		daxl_writer_leave(rl, stripe << 1 | side);
+		/* Whoever changes the range may have to wait for a grace period. */
+		if (daxl_rcu_read_ongoing())
+			return daxl_fail(EDEADLK, "would wait for another operation inside an RCU read section");
 		wait_while_changing(rl, start, end);
 	}
 }
@@ -158,27 +176,21 @@ void daxl_lease_settle(struct daxl_lease *lease)
 	__atomic_fetch_sub(&rl->nsettling, 1, __ATOMIC_SEQ_CST);
 }
 
-struct solid {
-	uint64_t owner;
-};
-
 static int is_solid(struct daxl_lease_span *span, void *arg)
 {
-	const struct solid *s = arg;
-	struct daxl_lease *l = span->lease;
+	const uint64_t *owner = arg;
+	const struct daxl_lease *l = span->lease;
 
 	return (l->flags & (DAXL_LEASE_STABLE | DAXL_LEASE_EXCLUSIVE)) && !(daxl_lw_load(&l->word) & DAXL_LW_OVER) &&
-	       !(s->owner && l->owner == s->owner);
+	       !(*owner && l->owner == *owner);
 }
 
 bool daxl_solid_conflict(struct daxl_range_lock *rl, daxl_fblk_t start, daxl_fblk_t end, uint64_t owner)
 {
-	struct solid s = { .owner = owner };
-
 	if (__atomic_load_n(&rl->nsolid, __ATOMIC_SEQ_CST) == 0)
 		return false;
 	daxl_mutex_lock(&rl->mutex);
-	bool conflict = daxl_interval_each(rl->spans, start, end, is_solid, &s);
+	bool conflict = daxl_interval_each(rl->spans, start, end, is_solid, &owner);
 
 	daxl_mutex_unlock(&rl->mutex);
 	return conflict;

@@ -2,7 +2,9 @@
 /*
  * Four places for two slots: A and B behind superblock copy 0, A' and B' behind copy 1. A checkpoint writes the slot
  * that is not the newest, first place, fence, copy, fence; so at any moment the newest complete checkpoint stands in
- * two places, or in one while its other is being written, and the one before it is untouched.
+ * two places, or in one while its other is being written, and the one before it is untouched. Where a crash has torn one
+ * of the two places, that one is written first: a second crash cannot leave the slot without a valid place, which is how
+ * loss is told from what crashes do (daxl_slot_lost).
  */
 #include "log/slots.h"
 
@@ -135,6 +137,20 @@ bool daxl_slot_lost(const struct daxl_slot_place places[4])
 	return false;
 }
 
+static bool place_valid(struct daxl_media *media, const struct daxl_md_super *super, unsigned place)
+{
+	struct daxl_md_slot slot;
+
+	return !daxl_media_read(media, place_off(super, place), &slot, sizeof(slot)) && !slot_fault(&slot, super);
+}
+
+static void write_place(struct daxl_media *media, const struct daxl_md_super *super, const struct daxl_md_slot *slot,
+                        unsigned place)
+{
+	daxl_media_copy(media, daxl_media_base(media) + place_off(super, place), slot, sizeof(*slot));
+	daxl_media_fence(media);
+}
+
 void daxl_slot_write(struct daxl_media *media, const struct daxl_md_super *super, struct daxl_md_slot *slot, int which)
 {
 	assert(which == 0 || which == 1);
@@ -142,8 +158,14 @@ void daxl_slot_write(struct daxl_media *media, const struct daxl_md_super *super
 	slot->version = DAXL_FORMAT_VERSION;
 	memcpy(slot->uuid, super->uuid, sizeof(slot->uuid));
 	slot->crc = slot_crc(slot);
-	for (unsigned place = (unsigned)which; place < PLACES; place += 2) {
-		daxl_media_copy(media, daxl_media_base(media) + place_off(super, place), slot, sizeof(*slot));
-		daxl_media_fence(media);
+	unsigned first = (unsigned)which, second = first + 2;
+
+	/* What the slot held stays whole in one place until the new contents are: a place that a crash has torn goes first. */
+	if (place_valid(media, super, first) && !place_valid(media, super, second)) {
+		write_place(media, super, slot, second);
+		write_place(media, super, slot, first);
+		return;
 	}
+	write_place(media, super, slot, first);
+	write_place(media, super, slot, second);
 }

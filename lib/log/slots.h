@@ -28,7 +28,7 @@ void daxl_slot_survey(struct daxl_media *media, const struct daxl_md_super *supe
 bool daxl_slot_lost(const struct daxl_slot_place places[4]);
 /*
  * Seals and writes slot which (0 A, 1 B) to its first place, fences, then to its copy beside the middle superblock,
- * fences: durable on return.
+ * fences: durable on return. The copy comes first where it alone is not valid.
  */
 void daxl_slot_write(struct daxl_media *media, const struct daxl_md_super *super, struct daxl_md_slot *slot, int which);
 

@@ -201,11 +201,14 @@ void *daxl_slab_alloc(struct daxl_slab *slab, size_t size)
 		if (!list)
 			return NULL;
 		daxl_mutex_lock(&shard->lock);
-		/* Others may have freed into this shard meanwhile: what was taken goes before that. */
-		struct object *last = list;
-		while (last->next)
-			last = last->next;
-		last->next = mag->first;
+		if (daxl_unlikely(mag->first)) {
+			/* Others freed into this shard meanwhile: what was taken goes before that. Else it is not
+			 * walked: the batch comes from another CPU, and each object would be a cache miss. */
+			struct object *last = list;
+			while (last->next)
+				last = last->next;
+			last->next = mag->first;
+		}
 		mag->count += count;
 		object = list;
 	}

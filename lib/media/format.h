@@ -236,6 +236,7 @@ struct __attribute__((packed)) daxl_md_rec_ids {
 #define DAXL_EDIT_HOLE (UINT64_C(1) << 63)
 #define DAXL_EDIT_UNWRITTEN (UINT64_C(1) << 62)
 #define DAXL_EDIT_CONVERT (UINT64_C(1) << 61) /* clear UNWRITTEN in the range; block 0 */
+#define DAXL_TIME_KEEPS_MTIME (UINT64_C(1) << 63) /* in time_ns: the contents did not change, only ctime is set */
 struct __attribute__((packed)) daxl_md_rec_map {
 	uint32_t id;
 	uint32_t nedits; /* further edits after this struct */

@@ -109,22 +109,31 @@ static uint32_t page_crc(const union super_page *page)
 	return daxl_crc32c(crc, page->bytes + sizeof(super), sizeof(page->bytes) - sizeof(super));
 }
 
-/* The device entry of the pool itself follows uuid and pool_size. On return super is what lies at 0. */
-void daxl_super_write(struct daxl_media *media, struct daxl_md_super *super)
+/* The device entry of the pool itself follows uuid and pool_size. On return super is what lies at off. */
+static void write_copy(struct daxl_media *media, struct daxl_md_super *super, uint64_t off)
 {
-	const uint64_t offs[COPIES] = { daxl_super_end_copy(super), super->mid, 0 };
 	union super_page page;
 
 	memcpy(super->devices[0].uuid, super->uuid, sizeof(super->uuid));
 	super->devices[0].size = super->pool_size;
-	for (unsigned i = 0; i < COPIES; i++) {
-		memset(&page, 0, sizeof(page));
-		super->self = offs[i];
-		page.super = *super;
-		super->crc = page.super.crc = page_crc(&page);
-		daxl_media_copy(media, daxl_media_base(media) + offs[i], &page, sizeof(page));
-		daxl_media_fence(media);
-	}
+	memset(&page, 0, sizeof(page));
+	super->self = off;
+	page.super = *super;
+	super->crc = page.super.crc = page_crc(&page);
+	daxl_media_copy(media, daxl_media_base(media) + off, &page, sizeof(page));
+	daxl_media_fence(media);
+}
+
+void daxl_super_write(struct daxl_media *media, struct daxl_md_super *super)
+{
+	write_copy(media, super, daxl_super_end_copy(super));
+	write_copy(media, super, super->mid);
+	write_copy(media, super, 0);
+}
+
+void daxl_super_write_end(struct daxl_media *media, struct daxl_md_super *super)
+{
+	write_copy(media, super, daxl_super_end_copy(super));
 }
 
 /* Reads the copy at off and says in what state it is; fields other than magic, crc and self are not looked at. */

@@ -17,6 +17,8 @@ int daxl_super_plan(uint64_t size, uint32_t block_size, uint64_t log_size, struc
  * copies last to first, so copy 0 is the last thing to appear.
  */
 void daxl_super_write(struct daxl_media *media, struct daxl_md_super *super);
+/* The same for the end copy alone: no reader looks at it while copies 0 and 1 are intact and name another end. */
+void daxl_super_write_end(struct daxl_media *media, struct daxl_md_super *super);
 /*
  * Finds and verifies the superblock: copy 0, the middle, the end of the media (and, when the media is longer than the
  * pool, the pool's own end). Every field is checked (block size, geometry inside the media, log inside, no overlap).

@@ -76,5 +76,6 @@ int daxl_do_allocate(struct daxl_file *file, uint64_t off, uint64_t len, bool ke
 	struct daxl_wait def;
 	int rc = daxl_op_init(&a.op, &allocate_recipe, file->ino, NULL, wait, daxl_file_wait(file, &def));
 
+	a.op.alone = false;
 	return rc ? rc : daxl_op_run(&a.op);
 }

@@ -27,7 +27,6 @@ static const struct daxl_recipe break_recipe = {
 	.plan = plan_break,
 	.build = build_nothing,
 	.reason = DAXL_REASON_BREAK,
-	.only_removes = true,
 };
 
 static enum daxl_level level_of(int level)
@@ -46,6 +45,7 @@ int daxl_do_break(struct daxl_file *file, uint64_t off, uint64_t len, int level,
 	struct daxl_wait def;
 	int rc = daxl_op_init(&b.op, &break_recipe, file->ino, NULL, wait, daxl_file_wait(file, &def));
 
+	b.op.alone = false;
 	return rc ? rc : daxl_op_run(&b.op);
 }
 

@@ -17,11 +17,11 @@ int daxl_op_begin(struct daxl_op *op, unsigned part, unsigned rec_type)
 	f->begun = true;
 	if (op->has_rec)
 		return 0;
-	daxl_record_init(&op->rec, rec_type);
+	daxl_record_init(op->rec, rec_type);
 	op->has_rec = true;
 	if (rec_type == DAXL_REC_MAP || rec_type == DAXL_REC_TRUNCATE || rec_type == DAXL_REC_COLLAPSE ||
 	    rec_type == DAXL_REC_INSERT)
-		rc = daxl_record_map_begin(&op->rec, rec_type, f->ino->id);
+		rc = daxl_record_map_begin(op->rec, rec_type, f->ino->id);
 	return rc;
 }
 
@@ -49,7 +49,7 @@ int daxl_op_take(struct daxl_op *op, daxl_nblk_t want, daxl_blk_t hint, struct d
 	assert(want <= op->reserved);
 	if (op->ntaken == op->taken_cap) {
 		struct daxl_blkrun *more =
-			daxl_op_widen_array(op->taken, op->taken_inline, &op->taken_cap, sizeof(*more));
+			daxl_op_widen_array(op->taken, op->scratch->taken, &op->taken_cap, sizeof(*more));
 
 		if (!more)
 			return daxl_fail(ENOMEM, "no memory for the list of new blocks");
@@ -68,8 +68,8 @@ int daxl_op_set(struct daxl_op *op, unsigned part, daxl_fblk_t at, daxl_nblk_t l
 	int rc = daxl_edit_set(&op->f[part].change.edit, at, &run);
 
 	op->changed = true;
-	if (rc || op->rec.type != DAXL_REC_CLONE)
-		return rc ? rc : daxl_record_map_edit(&op->rec, at, len, val);
+	if (rc || op->rec->type != DAXL_REC_CLONE)
+		return rc ? rc : daxl_record_map_edit(op->rec, at, len, val);
 	assert(op->nedits_apart < DAXL_ARRAY_LEN(op->edits_apart));
 	op->edits_apart[op->nedits_apart++] = (struct daxl_md_edit){ .fblk = at, .len = len, .val = val };
 	return 0;
@@ -80,7 +80,7 @@ int daxl_op_convert(struct daxl_op *op, unsigned part, daxl_fblk_t at, daxl_nblk
 	int rc = daxl_edit_convert(&op->f[part].change.edit, at, len);
 
 	op->changed = true;
-	return rc ? rc : daxl_record_map_edit(&op->rec, at, len, DAXL_EDIT_CONVERT);
+	return rc ? rc : daxl_record_map_edit(op->rec, at, len, DAXL_EDIT_CONVERT);
 }
 
 void daxl_op_zero_with_record(struct daxl_op *op, daxl_blk_t blk, uint64_t from, uint64_t to)
@@ -227,7 +227,7 @@ int daxl_op_limbo(struct daxl_op *op, unsigned part, daxl_fblk_t start, daxl_fbl
 		return rc;
 	if (op->nlinks == op->links_cap) {
 		struct daxl_limbo_links **more =
-			daxl_op_widen_array(op->links, op->links_inline, &op->links_cap, sizeof(struct daxl_limbo_links *));
+			daxl_op_widen_array(op->links, op->scratch->links, &op->links_cap, sizeof(struct daxl_limbo_links *));
 
 		if (!more)
 			return daxl_fail(ENOMEM, "no memory for the list of leases whose blocks go to limbo");

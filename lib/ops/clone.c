@@ -25,7 +25,7 @@ static int check_sizes(struct clone_op *c)
 	const struct daxl_op *op = &c->op;
 	uint64_t src_size = op->f[0].v->size, dst_size = op->f[1].v->size;
 
-	if (c->src_off > src_size || (!c->dedupe && c->len == 0 && c->src_off == src_size))
+	if (c->src_off > src_size)
 		return daxl_fail(EINVAL, "the source range starts at %llu, past the end of its file at %llu",
 		                 (unsigned long long)c->src_off, (unsigned long long)src_size);
 	c->n = c->len ? c->len : src_size - c->src_off;
@@ -177,9 +177,9 @@ static int put_record(struct clone_op *c, daxl_fblk_t src, daxl_fblk_t dst, daxl
 		.time_ns = op->f[1].change.next->ctime_ns,
 		.nedits = op->nedits_apart,
 	};
-	int rc = daxl_record_put(&op->rec, &two, sizeof(two));
+	int rc = daxl_record_put(op->rec, &two, sizeof(two));
 
-	return rc ? rc : daxl_record_put(&op->rec, op->edits_apart, op->nedits_apart * sizeof(op->edits_apart[0]));
+	return rc ? rc : daxl_record_put(op->rec, op->edits_apart, op->nedits_apart * sizeof(op->edits_apart[0]));
 }
 
 static int build_clone(struct daxl_op *op)

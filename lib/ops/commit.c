@@ -176,7 +176,7 @@ static int build(struct commit_op *c)
 	size_t unwritten = 0;
 	int rc;
 
-	if (!daxl_lease_may_commit(c->lease))
+	if (!daxl_lease_may_commit(c->lease) || c->ino->version->deleted)
 		return daxl_fail(ESTALE, "the lease is returned or revoked");
 	uint64_t size = c->ino->version->size;
 
@@ -293,9 +293,12 @@ ssize_t daxl_do_lease_extents(struct daxl_lease *lease, struct daxl_extent *exts
 		return daxl_fail(ESTALE, "the lease is returned or revoked");
 	daxl_rcu_read_lock();
 	list.version = daxl_version_get(ino);
+	bool deleted = list.version->deleted;
 	int rc = daxl_lease_each_span(lease, add_span, &list);
 	ssize_t n = daxl_extents_finish(&list);
 
 	daxl_rcu_read_unlock();
+	if (deleted)
+		return daxl_fail(ESTALE, "the lease's file has been deleted");
 	return rc ? rc : n;
 }

@@ -32,7 +32,6 @@ static const struct daxl_recipe delete_recipe = {
 	.build = build_delete,
 	.reason = DAXL_REASON_UNLINK,
 	.limbo_ok = true,
-	.only_removes = true,
 };
 
 /* What file/ calls when a nameless file's last handle goes. */
@@ -44,6 +43,7 @@ static int delete_file(struct daxl_inode *ino)
 	if (rc)
 		return rc;
 	op.brk.limbo_at_once = true;
+	op.alone = false;
 	return daxl_op_run(&op);
 }
 

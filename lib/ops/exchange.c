@@ -71,7 +71,7 @@ static int build_exchange(struct daxl_op *op)
 	};
 
 	op->changed = true;
-	return rc ? rc : daxl_record_put(&op->rec, &two, sizeof(two));
+	return rc ? rc : daxl_record_put(op->rec, &two, sizeof(two));
 }
 
 static const struct daxl_recipe exchange_recipe = {

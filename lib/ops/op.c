@@ -17,24 +17,19 @@ int daxl_op_init(struct daxl_op *op, const struct daxl_recipe *recipe, struct da
 	op->pool = pool;
 	op->shift = pool->block_shift;
 	op->nfiles = b ? 2 : 1;
-	op->credit = op->credit_given = false;
-	op->clauses = op->clauses_inline;
+	op->credit = false;
+	op->alone = true;
 	op->nclauses = 0;
-	op->clauses_cap = DAXL_OP_CLAUSES_INLINE;
 	op->want_clauses = true;
 	op->no_memory = false;
 	op->has_rec = false;
 	op->nedits_apart = 0;
-	op->taken = op->taken_inline;
 	op->ntaken = 0;
-	op->taken_cap = DAXL_OP_TAKEN_INLINE;
 	op->reserved = 0;
 	op->stored = op->changed = false;
 	op->nin_place = 0;
 	op->limbo = NULL;
-	op->links = op->links_inline;
 	op->nlinks = 0;
-	op->links_cap = DAXL_ARRAY_LEN(op->links_inline);
 	op->published = NULL;
 	op->before_open = NULL;
 	for (unsigned i = 0; i < 2; i++) {
@@ -101,7 +96,7 @@ void daxl_op_add_clause(struct daxl_op *op, const struct daxl_clause *clause)
 		return;
 	if (op->nclauses == op->clauses_cap) {
 		struct daxl_clause *more =
-			daxl_op_widen_array(op->clauses, op->clauses_inline, &op->clauses_cap, sizeof(*more));
+			daxl_op_widen_array(op->clauses, op->scratch->clauses, &op->clauses_cap, sizeof(*more));
 
 		if (!more) {
 			op->no_memory = true;
@@ -217,7 +212,7 @@ static void undo_build(struct daxl_op *op)
 		op->f[i].begun = false;
 	}
 	if (op->has_rec)
-		daxl_record_free(&op->rec);
+		daxl_record_free(op->rec);
 	op->has_rec = false;
 	op->nedits_apart = 0;
 	for (size_t i = 0; i < op->ntaken; i++)
@@ -269,14 +264,15 @@ static int commit_build(struct daxl_op *op)
 			changes[n++] = &op->f[i].change;
 		}
 	assert(n > 0 && op->has_rec);
-	if (op->rec.type == DAXL_REC_MAP || op->rec.type == DAXL_REC_TRUNCATE || op->rec.type == DAXL_REC_COLLAPSE ||
-	    op->rec.type == DAXL_REC_INSERT)
-		daxl_record_map_finish(&op->rec, changes[0]->next->size, changes[0]->next->ctime_ns);
+	if (op->rec->type == DAXL_REC_MAP || op->rec->type == DAXL_REC_TRUNCATE || op->rec->type == DAXL_REC_COLLAPSE ||
+	    op->rec->type == DAXL_REC_INSERT)
+		daxl_record_map_finish(op->rec, changes[0]->next->size,
+		                       changes[0]->next->ctime_ns | (op->recipe->keeps_times ? DAXL_TIME_KEEPS_MTIME : 0));
 	struct daxl_commit commit = {
 		.pool = op->pool,
 		.changes = changes,
 		.nchanges = n,
-		.rec = &op->rec,
+		.rec = op->rec,
 		.in_place = op->nin_place ? commit_in_place : NULL,
 		.arg = op,
 		.published = op->nlinks || op->published ? commit_published : NULL,
@@ -320,7 +316,7 @@ static int break_and_build(struct daxl_op *op)
 			if (!rc && op->nclauses)
 				rc = daxl_break_recall(&op->brk, op->clauses, op->nclauses);
 		}
-		if (!rc && !(op->recipe->only_removes && !op->brk.limbo))
+		if (!rc && (op->alone || op->brk.limbo)) /* under limbo busy edges are copied */
 			rc = daxl_break_change(&op->brk);
 		if (rc)
 			break;
@@ -348,8 +344,23 @@ static int break_and_build(struct daxl_op *op)
 	return rc;
 }
 
+static void set_scratch(struct daxl_op *op, struct daxl_op_scratch *scratch)
+{
+	op->scratch = scratch;
+	op->clauses = scratch->clauses;
+	op->clauses_cap = DAXL_ARRAY_LEN(scratch->clauses);
+	op->taken = scratch->taken;
+	op->taken_cap = DAXL_ARRAY_LEN(scratch->taken);
+	op->links = scratch->links;
+	op->links_cap = DAXL_ARRAY_LEN(scratch->links);
+	op->rec = &scratch->rec;
+}
+
 int daxl_op_run(struct daxl_op *op)
 {
+	struct daxl_op_scratch scratch;
+
+	set_scratch(op, &scratch);
 	int rc = plan_snapshot(op, false); /* the cheap refusal: nobody is recalled by a call that cannot work (L5) */
 
 	if (!rc && op->brk.held && (op->f[0].start < op->brk.part[0].start || op->f[0].end > op->brk.part[0].end))
@@ -364,11 +375,11 @@ int daxl_op_run(struct daxl_op *op)
 	}
 	if (op->credit)
 		daxl_credit_give(op->pool);
-	if (op->clauses != op->clauses_inline)
+	if (op->clauses != op->scratch->clauses)
 		daxl_free(op->clauses);
-	if (op->taken != op->taken_inline)
+	if (op->taken != op->scratch->taken)
 		daxl_free(op->taken);
-	if (op->links != op->links_inline)
+	if (op->links != op->scratch->links)
 		daxl_free(op->links);
 	return rc;
 }

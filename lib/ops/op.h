@@ -27,7 +27,6 @@ struct daxl_recipe {
 	void (*undo)(struct daxl_op *op); /* after a build that failed: takes back what only the operation knows; may be NULL */
 	uint32_t reason;   /* DAXL_REASON_* */
 	bool limbo_ok;     /* DAXL_ON_TIMEOUT_LIMBO may be asked for */
-	bool only_removes; /* no need to wait for in-place writers */
 	bool moves;        /* readers must look again: blocks move or become shared */
 	bool keeps_times;  /* mtime stays (a lease grant that only fills) */
 };
@@ -46,8 +45,13 @@ struct daxl_zeroes {
 	size_t len;
 };
 
-#define DAXL_OP_CLAUSES_INLINE 8u
-#define DAXL_OP_TAKEN_INLINE 8u
+/* First homes of op's arrays, and the record. On the driver's stack and never cleared: most operations use little of it. */
+struct daxl_op_scratch {
+	struct daxl_clause clauses[8];
+	struct daxl_blkrun taken[8];
+	struct daxl_limbo_links *links[4];
+	struct daxl_record rec;
+};
 
 struct daxl_op {
 	const struct daxl_recipe *recipe;
@@ -57,22 +61,21 @@ struct daxl_op {
 	struct daxl_opfile f[2];
 	unsigned nfiles;
 	bool credit;
-	bool credit_given; /* by the caller: commit_slots */
+	bool alone; /* in-place writers have to be out first. True unless the operation only removes blocks or fills holes: then set false before the run */
 	/* plan's answer */
 	struct daxl_clause *clauses;
 	size_t nclauses, clauses_cap;
-	struct daxl_clause clauses_inline[DAXL_OP_CLAUSES_INLINE];
 	bool want_clauses; /* false: no lease can be concerned, do not bother */
 	bool no_memory;    /* a clause was lost: the plan fails */
 	/* build's state */
-	struct daxl_record rec;
+	struct daxl_op_scratch *scratch;
+	struct daxl_record *rec;
 	bool has_rec;
 	/* edits of a record that is no MAP (a replaced edge of a clone's destination): they go behind its own struct */
 	struct daxl_md_edit edits_apart[2];
 	uint32_t nedits_apart;
 	struct daxl_blkrun *taken; /* new blocks: given back when the build fails */
 	size_t ntaken, taken_cap;
-	struct daxl_blkrun taken_inline[DAXL_OP_TAKEN_INLINE];
 	daxl_nblk_t reserved; /* blocks still set aside */
 	bool stored;          /* data was stored: a fence must precede the record */
 	bool changed;         /* there is something to commit */
@@ -81,7 +84,6 @@ struct daxl_op {
 	struct daxl_limbo *limbo;
 	struct daxl_limbo_links **links;
 	size_t nlinks, links_cap;
-	struct daxl_limbo_links *links_inline[4];
 	void (*published)(struct daxl_op *op); /* the operation's own step inside the gate, may be NULL */
 	void (*before_open)(struct daxl_op *op); /* after success, the range still closed, no mutex held; may be NULL */
 };
@@ -92,7 +94,7 @@ int daxl_op_init(struct daxl_op *op, const struct daxl_recipe *recipe, struct da
 /* Runs the recipe. Nothing may be held. Whatever it returns, op holds nothing afterwards. */
 int daxl_op_run(struct daxl_op *op);
 
-/* A full array of cap items (its first home inline_array, inside op) doubled: NULL and unchanged when there is no memory. */
+/* A full array of cap items (its first home inline_array, in the scratch) doubled: NULL and unchanged when there is no memory. */
 void *daxl_op_widen_array(void *array, void *inline_array, size_t *cap, size_t item);
 
 /* For plan: the range part must close (grows the hull), and whom the operation concerns. */

@@ -180,6 +180,7 @@ static int run_punch(struct punch_op *p, const struct daxl_recipe *recipe, struc
 	struct daxl_wait def;
 	int rc = daxl_op_init(&p->op, recipe, file->ino, NULL, wait, daxl_file_wait(file, &def));
 
+	p->op.alone = p->zero || daxl_offset_in_block(p->off | p->end, file->pool->block_shift);
 	return rc ? rc : daxl_op_run(&p->op);
 }
 

@@ -43,7 +43,7 @@ static int build_shift(struct daxl_op *op)
 
 	rc = s->insert ? daxl_edit_insert(&c->edit, at, n) : daxl_edit_remove(&c->edit, at, n);
 	if (!rc)
-		rc = daxl_record_map_edit(&op->rec, at, n, 0);
+		rc = daxl_record_map_edit(op->rec, at, n, 0);
 	c->next->size = s->insert ? c->old->size + s->len : c->old->size - s->len;
 	op->changed = true;
 	return rc;

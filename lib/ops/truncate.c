@@ -74,8 +74,8 @@ static int build_truncate(struct daxl_op *op)
 	}
 	rc = daxl_op_begin(op, 0, DAXL_REC_TRUNCATE);
 	if (!rc)
-		rc = daxl_op_limbo(op, 0, daxl_op_blk_down(op, t->size), DAXL_FBLK_INF);
-	if (!rc)
+		rc = daxl_op_limbo(op, 0, t->size < v->size ? daxl_op_blk_down(op, t->size) : cut, DAXL_FBLK_INF);
+	if (!rc && t->size < v->size) /* at the same size the tail block is not concerned: its holders were not asked */
 		rc = replace_busy_tail(op, t->size);
 	if (!rc)
 		rc = daxl_edit_cut(&op->f[0].change.edit, cut);
@@ -89,7 +89,6 @@ static const struct daxl_recipe truncate_recipe = {
 	.build = build_truncate,
 	.reason = DAXL_REASON_TRUNCATE,
 	.limbo_ok = true,
-	.only_removes = true,
 };
 
 int daxl_do_truncate(struct daxl_file *file, uint64_t size, const struct daxl_wait *wait)
@@ -98,5 +97,6 @@ int daxl_do_truncate(struct daxl_file *file, uint64_t size, const struct daxl_wa
 	struct daxl_wait def;
 	int rc = daxl_op_init(&t.op, &truncate_recipe, file->ino, NULL, wait, daxl_file_wait(file, &def));
 
+	t.op.alone = false;
 	return rc ? rc : daxl_op_run(&t.op);
 }

@@ -89,6 +89,26 @@ static int store_run(daxl_fblk_t at, const struct daxl_run *run, void *arg)
 	return 0;
 }
 
+/* Inside a read section: stores the piece if all of it may be stored in place, else nothing. */
+static bool store_in_place(const struct daxl_inode *ino, const struct daxl_version *v, struct store *s)
+{
+	unsigned shift = ino->pool->block_shift;
+	daxl_fblk_t at = daxl_bytes_to_blocks_down(s->off, shift);
+	daxl_nblk_t blocks = daxl_bytes_to_blocks_up(s->off + s->len, shift) - at, same;
+	struct daxl_run run;
+
+	daxl_rope_lookup(v->root, at, &run);
+	if (daxl_likely(run.len >= blocks)) { /* one run, as most often: one look at the map */
+		if (s->off + s->len > v->size || run.flags != 0 ||
+		    daxl_space_is_shared(ino->pool->space, run.blk, blocks, &same) || same < blocks)
+			return false;
+		return store_run(at, &run, s) == 0;
+	}
+	if (!in_place_possible(ino, v, s->off, s->len))
+		return false;
+	return daxl_rope_walk(v->root, at, at + blocks, store_run, s) == 0;
+}
+
 /* Stores as much as can be stored in place, in pieces, each against one map; *ret_done bytes. Then one fence. */
 static int write_in_place(struct daxl_file *file, struct daxl_iov *it, uint64_t off, uint64_t len, uint64_t owner,
                           uint64_t *ret_done)
@@ -97,15 +117,17 @@ static int write_in_place(struct daxl_file *file, struct daxl_iov *it, uint64_t 
 	unsigned shift = ino->pool->block_shift, stripe;
 	daxl_fblk_t start = daxl_bytes_to_blocks_down(off, shift), end = daxl_bytes_to_blocks_up(off + len, shift);
 	uint64_t done = 0;
-	bool possible;
+	bool possible = true;
 	int rc;
 
-	daxl_rcu_read_lock();
-	possible = in_place_possible(ino, daxl_version_get(ino), off, len);
-	daxl_rcu_read_unlock();
 	*ret_done = 0;
-	if (!possible)
-		return 0;
+	if (len > PIECE) { /* all or nothing as far as that can be seen: no byte is stored before all is waited for (L6) */
+		daxl_rcu_read_lock();
+		possible = in_place_possible(ino, daxl_version_get(ino), off, len);
+		daxl_rcu_read_unlock();
+		if (!possible)
+			return 0;
+	}
 	rc = daxl_writer_enter(ino->rl, start, end, &stripe);
 	if (rc)
 		return rc;
@@ -117,10 +139,7 @@ static int write_in_place(struct daxl_file *file, struct daxl_iov *it, uint64_t 
 		daxl_rcu_read_lock();
 		const struct daxl_version *v = daxl_version_get(ino);
 
-		possible = in_place_possible(ino, v, s.off, s.len);
-		if (possible)
-			(void)daxl_rope_walk(v->root, daxl_bytes_to_blocks_down(s.off, shift),
-			                     daxl_bytes_to_blocks_up(s.off + s.len, shift), store_run, &s);
+		possible = store_in_place(ino, v, &s);
 		daxl_rcu_read_unlock();
 		if (possible)
 			done += s.len;
@@ -375,30 +394,38 @@ static const struct daxl_recipe write_recipe = {
 	.limbo_ok = true,
 };
 
+/* What could not be stored in place: all of the call, or what is left of it. Apart, so that the other way needs none of its stack. */
+static __attribute__((noinline)) int write_as_operation(struct daxl_file *file, const struct daxl_iov *data, uint64_t off,
+                                                        bool append, bool atomic, const struct daxl_wait *wait,
+                                                        const struct daxl_wait *def)
+{
+	struct write_op w = { .data = *data, .off = off, .len = data->left, .append = append, .atomic = atomic };
+	int rc = daxl_op_init(&w.op, atomic ? &atomic_recipe : &write_recipe, file->ino, NULL, wait, def);
+
+	return rc ? rc : daxl_op_run(&w.op);
+}
+
 ssize_t daxl_do_write(struct daxl_file *file, const struct iovec *iov, int iovcnt, uint64_t off, bool append,
                       unsigned flags, const struct daxl_wait *wait)
 {
 	struct daxl_wait def_buf;
 	const struct daxl_wait *def = daxl_file_wait(file, &def_buf);
 	const struct daxl_wait *eff = wait ? wait : def;
-	struct write_op w = { .append = append, .atomic = flags & DAXL_WRITE_ATOMIC, .off = off };
+	bool atomic = flags & DAXL_WRITE_ATOMIC;
+	struct daxl_iov data;
 	uint64_t done = 0;
 	int rc = 0;
 
-	daxl_iov_init(&w.data, iov, iovcnt);
-	w.len = w.data.left;
-	if (w.len == 0)
+	daxl_iov_init(&data, iov, iovcnt);
+	size_t len = data.left;
+
+	if (len == 0)
 		return 0;
-	if (!append && !w.atomic)
-		rc = write_in_place(file, &w.data, off, w.len, eff ? eff->owner : 0, &done);
-	if (rc || done == w.len)
-		return rc ? rc : (ssize_t)done;
-	w.off += done;
-	w.len -= done;
-	rc = daxl_op_init(&w.op, w.atomic ? &atomic_recipe : &write_recipe, file->ino, NULL, wait, def);
-	if (!rc)
-		rc = daxl_op_run(&w.op);
+	if (!append && !atomic)
+		rc = write_in_place(file, &data, off, len, eff ? eff->owner : 0, &done);
+	if (!rc && done < len)
+		rc = write_as_operation(file, &data, off + done, append, atomic, wait, def);
 	if (rc)
 		return done ? (ssize_t)done : rc;
-	return (ssize_t)(done + w.len);
+	return (ssize_t)len;
 }

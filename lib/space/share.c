@@ -37,7 +37,7 @@ static int need_shares(struct daxl_space *space, uint32_t **ret_shares)
 		daxl_mutex_lock(&space->grow_mutex);
 		shares = shares_of(space);
 		if (!shares)
-			err = daxl_arena_init(&space->shares_arena, daxl_space_nblocks(space) * sizeof(uint32_t),
+			err = daxl_arena_init(&space->shares_arena, daxl_max_u64(daxl_space_nblocks(space), space->prepared) * sizeof(uint32_t),
 			                      space->capacity * sizeof(uint32_t));
 		if (!shares && !err) {
 			shares = (uint32_t *)(void *)space->shares_arena.base;

@@ -124,41 +124,88 @@ void daxl_space_destroy(struct daxl_space *space)
 	daxl_arena_fini(&self);
 }
 
+/* Makes the arrays fit; grow_mutex is held. */
+static int prepare(struct daxl_space *space, daxl_nblk_t new_nblocks)
+{
+	daxl_nblk_t old = daxl_space_nblocks(space);
+
+	if (new_nblocks < old)
+		return daxl_fail(EINVAL, "free space: %llu blocks cannot shrink to %llu", (unsigned long long)old,
+		                 (unsigned long long)new_nblocks);
+	if (new_nblocks > space->capacity)
+		return daxl_fail(ENOMEM, "free space: growth to %llu blocks exceeds the %llu provided for at open",
+		                 (unsigned long long)new_nblocks, (unsigned long long)space->capacity);
+	int err = extend_arrays(space, new_nblocks);
+	if (!err)
+		space->prepared = new_nblocks;
+	return err;
+}
+
+/* Takes the last tail blocks of a space of nblocks, which lie in a group that nobody can find yet. */
+static void take_last(struct daxl_space *space, daxl_nblk_t nblocks, unsigned tail)
+{
+	daxl_blk_t blk = nblocks - tail;
+	uint64_t index = daxl_group_of(blk);
+
+	daxl_spin_lock(&space->groups[index].lock);
+	daxl_group_take(space, index, daxl_group_offset(blk), tail);
+	daxl_spin_unlock(&space->groups[index].lock);
+}
+
+/* The blocks up to new_nblocks are there, free but for the last tail (0 or 1) ones; grow_mutex is held, all prepared. */
+static void extend(struct daxl_space *space, daxl_nblk_t new_nblocks, unsigned tail)
+{
+	daxl_nblk_t old = daxl_space_nblocks(space);
+	uint64_t old_groups = groups_for(old);
+	unsigned closed = daxl_group_offset(old);
+
+	if (new_nblocks == old)
+		return;
+	/* Nobody finds the new groups before their tree bits, nor counts on their blocks before avail. */
+	if (groups_for(new_nblocks) > old_groups) {
+		close_tail(space, new_nblocks);
+		if (tail)
+			take_last(space, new_nblocks, tail);
+	}
+	__atomic_store_n(&space->nblocks, new_nblocks, __ATOMIC_RELEASE);
+	open_groups(space, old_groups, new_nblocks);
+	if (closed) { /* open what was closed behind the old end */
+		struct daxl_group *group = &space->groups[old_groups - 1];
+		daxl_nblk_t open = new_nblocks - old - (groups_for(new_nblocks) == old_groups ? tail : 0);
+
+		daxl_spin_lock(&group->lock);
+		if (open)
+			daxl_group_give(space, old_groups - 1, closed, daxl_group_piece(old, open));
+		daxl_spin_unlock(&group->lock);
+	}
+	daxl_space_count_used(space, tail);
+	daxl_space_avail_add(space, new_nblocks - old - tail);
+}
+
 int daxl_space_grow(struct daxl_space *space, daxl_nblk_t new_nblocks)
 {
-	daxl_nblk_t old;
-	int err;
-
 	daxl_mutex_lock(&space->grow_mutex);
-	old = daxl_space_nblocks(space);
-	if (new_nblocks < old)
-		err = daxl_fail(EINVAL, "free space: %llu blocks cannot shrink to %llu", (unsigned long long)old,
-		                (unsigned long long)new_nblocks);
-	else if (new_nblocks > space->capacity)
-		err = daxl_fail(ENOMEM, "free space: growth to %llu blocks exceeds the %llu provided for at open",
-		                (unsigned long long)new_nblocks, (unsigned long long)space->capacity);
-	else
-		err = extend_arrays(space, new_nblocks);
-	if (!err && new_nblocks > old) {
-		uint64_t old_groups = groups_for(old);
-		unsigned tail = daxl_group_offset(old);
-
-		/* Nobody finds the new groups before their tree bits, nor counts on their blocks before avail. */
-		if (groups_for(new_nblocks) > old_groups)
-			close_tail(space, new_nblocks);
-		__atomic_store_n(&space->nblocks, new_nblocks, __ATOMIC_RELEASE);
-		open_groups(space, old_groups, new_nblocks);
-		if (tail) { /* open what was closed behind the old end */
-			struct daxl_group *group = &space->groups[old_groups - 1];
-
-			daxl_spin_lock(&group->lock);
-			daxl_group_give(space, old_groups - 1, tail, daxl_group_piece(old, new_nblocks - old));
-			daxl_spin_unlock(&group->lock);
-		}
-		daxl_space_avail_add(space, new_nblocks - old);
-	}
+	int err = prepare(space, new_nblocks);
+	if (!err)
+		extend(space, new_nblocks, 0);
 	daxl_mutex_unlock(&space->grow_mutex);
 	return err;
+}
+
+int daxl_space_grow_prepare(struct daxl_space *space, daxl_nblk_t new_nblocks)
+{
+	daxl_mutex_lock(&space->grow_mutex);
+	int err = prepare(space, new_nblocks);
+	daxl_mutex_unlock(&space->grow_mutex);
+	return err;
+}
+
+void daxl_space_grow_extend(struct daxl_space *space, daxl_nblk_t new_nblocks)
+{
+	daxl_mutex_lock(&space->grow_mutex);
+	assert(new_nblocks <= space->prepared);
+	extend(space, new_nblocks, 1);
+	daxl_mutex_unlock(&space->grow_mutex);
 }
 
 /* Gives back bits that daxl_space_claim took. */

@@ -36,6 +36,12 @@ int daxl_space_create(daxl_nblk_t nblocks, unsigned block_shift, daxl_nblk_t kee
 void daxl_space_destroy(struct daxl_space *space);
 /* More blocks behind the present ones (pool growth): free. Online; -ENOMEM. */
 int daxl_space_grow(struct daxl_space *space, daxl_nblk_t new_nblocks);
+/*
+ * The same in two steps: prepare does what can fail, then extend, which is all stores, makes the new blocks free but for
+ * the last one, which comes with a reference. No other growth in between.
+ */
+int daxl_space_grow_prepare(struct daxl_space *space, daxl_nblk_t new_nblocks);
+void daxl_space_grow_extend(struct daxl_space *space, daxl_nblk_t new_nblocks);
 
 /*
  * Load: takes a first reference on exactly these blocks. -EUCLEAN (nothing marked) when one lies outside or is

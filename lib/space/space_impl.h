@@ -45,6 +45,7 @@ struct daxl_space {
 	daxl_nblk_t keep_back;
 	daxl_nblk_t capacity;  /* blocks that the reserved address space has room for */
 	daxl_nblk_t nblocks;   /* atomic; changed under grow_mutex */
+	daxl_nblk_t prepared;  /* the arrays have room for so many, if that is more; grow_mutex */
 	uint64_t *bits;        /* words: stored under their group's lock, atomic */
 	struct daxl_group *groups;
 	uint32_t *shares;      /* references beyond the first, by block; NULL until one is shared; atomic, grow_mutex */

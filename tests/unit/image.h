@@ -414,7 +414,8 @@ static inline void inode_collect(struct daxl_inode *ino, void *arg)
 
 	if (!ino->name) /* what a reopen does not bring back */
 		return;
-	list->inos = realloc(list->inos, (list->n + 1) * sizeof(struct daxl_inode *));
+	if ((list->n & (list->n - 1)) == 0) /* 0 or a power of two: full */
+		list->inos = realloc(list->inos, (list->n ? list->n * 2 : 1) * sizeof(struct daxl_inode *));
 	ck_assert_ptr_nonnull(list->inos);
 	list->inos[list->n++] = ino;
 }

@@ -433,6 +433,9 @@ START_TEST(while_a_checkpoint_runs_blocks_come_back_and_nodes_wait)
 {
 	struct box box = box_new(POOL_BYTES);
 	struct daxl_inode *ino = create(&box, "a");
+	while (daxl_wait_for_frees(box.pool))
+		;
+	uint64_t version = daxl_slab_bytes(box.pool->slab); /* of a file without blocks: its version alone */
 	ck_assert_int_eq(map_blocks(ino, 0, 500), 0);
 	ck_assert_int_eq(daxl_ckpt_run(box.pool, false, 0), 0);
 	while (daxl_wait_for_frees(box.pool))
@@ -444,11 +447,11 @@ START_TEST(while_a_checkpoint_runs_blocks_come_back_and_nodes_wait)
 	while (daxl_wait_for_frees(box.pool))
 		;
 	ck_assert_uint_eq(free_blocks(box.pool), mapped + 500);
-	ck_assert_uint_eq(daxl_slab_bytes(box.pool->slab), nodes);
+	ck_assert_uint_ge(daxl_slab_bytes(box.pool->slab), nodes);
 	ck_assert_ptr_nonnull(box.pool->retired_wait);
 	set_ckpt_active(box.pool, false);
 	daxl_retire_flush(box.pool);
-	ck_assert_uint_eq(daxl_slab_bytes(box.pool->slab), 0);
+	ck_assert_uint_eq(daxl_slab_bytes(box.pool->slab), version);
 	/* The nodes' pages are the last checkpoint's; the next one lets go of them. */
 	ck_assert_int_eq(daxl_ckpt_run(box.pool, false, 0), 0);
 	ck_assert_uint_gt(free_blocks(box.pool), mapped + 500);
@@ -463,6 +466,9 @@ START_TEST(a_deleted_file_gives_everything_back)
 	ck_assert_int_eq(daxl_ckpt_run(box.pool, false, 0), 0);
 	daxl_nblk_t before = free_blocks(box.pool);
 	struct daxl_inode *ino = create(&box, "a");
+	while (daxl_wait_for_frees(box.pool))
+		;
+	uint64_t version = daxl_slab_bytes(box.pool->slab); /* of a file without blocks: its version alone */
 	ck_assert_int_eq(map_blocks(ino, 0, 900), 0);
 	ck_assert_int_eq(map_blocks(ino, 1, 900), 0);
 	ck_assert_int_eq(daxl_ckpt_run(box.pool, false, 0), 0);
@@ -476,7 +482,7 @@ START_TEST(a_deleted_file_gives_everything_back)
 	daxl_inode_put(ino);
 	while (daxl_wait_for_frees(box.pool))
 		;
-	ck_assert_uint_eq(daxl_slab_bytes(box.pool->slab), 0);
+	ck_assert_uint_eq(daxl_slab_bytes(box.pool->slab), version);
 	for (unsigned i = 0; i < 2; i++)
 		ck_assert_int_eq(daxl_ckpt_run(box.pool, false, 0), 0);
 	ck_assert_uint_eq(free_blocks(box.pool), before);

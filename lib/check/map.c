@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Maps, leniently. The pages are walked by depth, and every run that can be is put into a new rope, at the place that
+ * its inner nodes give it: so a leaf that is lost leaves a hole as long as it was, and what follows stays where it is.
+ * A map in which nothing was found is then read once more the way loading reads it, which knows every rule of ropes.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "check/check.h"
+#include "map/rope_node.h"
+#include "map/rope_store.h"
+
+struct walk {
+	struct daxl_check *check;
+	struct daxl_inode *ino;
+	struct daxl_where where;
+	struct daxl_edit edit;
+	struct daxl_pagebuf buf;
+};
+
+/* Something is wrong with the map from file block at on. */
+static int found(struct walk *walk, daxl_fblk_t at, daxl_blk_t blk, const char *what)
+{
+	struct daxl_where where = walk->where;
+
+	where.file_off = daxl_blocks_to_bytes(at, walk->check->pool->block_shift);
+	if (blk != DAXL_FINDING_UNKNOWN) {
+		where.block = blk;
+		where.pool_off = blk << walk->check->pool->block_shift;
+	}
+	return daxl_check_found(walk->check, DAXL_SEVERITY_ERROR, &where, "file %" PRIu32 " ('%s'), byte %" PRIu64 ": %s",
+	                        walk->ino->id, where.file_name ? where.file_name : "", where.file_off, what);
+}
+
+/* Puts blocks that lie in the pool into the new map. */
+static int put(struct walk *walk, daxl_fblk_t at, const struct daxl_run *run)
+{
+	int err = daxl_space_mark_shared(walk->check->pool->space, run->blk, run->len);
+
+	return err ? err : daxl_edit_set(&walk->edit, at, run);
+}
+
+/* The same, less what lies in fixed areas from number i on. */
+static int put_around_fixed(struct walk *walk, daxl_fblk_t at, struct daxl_run run, unsigned i)
+{
+	const struct daxl_check *check = walk->check;
+
+	for (; i < check->nfixed; i++) {
+		const struct daxl_blkrun *fixed = &check->fixed[i];
+
+		if (run.blk >= fixed->blk + fixed->len || fixed->blk >= run.blk + run.len)
+			continue;
+		struct daxl_run before = run, behind = run;
+		daxl_blk_t end = run.blk + run.len;
+		int err = found(walk, at, daxl_max_u64(run.blk, fixed->blk), "it has a block of a superblock, slot or the log");
+
+		if (!err && fixed->blk > run.blk) {
+			before.len = fixed->blk - run.blk;
+			err = put_around_fixed(walk, at, before, i + 1);
+		}
+		if (err || fixed->blk + fixed->len >= end)
+			return err;
+		behind.blk = fixed->blk + fixed->len;
+		behind.len = end - behind.blk;
+		return put_around_fixed(walk, at + (behind.blk - run.blk), behind, i + 1);
+	}
+	return put(walk, at, &run);
+}
+
+/* One run of len blocks at file block at. */
+static int take_run(struct walk *walk, daxl_fblk_t at, daxl_nblk_t len, uint64_t val)
+{
+	daxl_nblk_t nblocks = daxl_bytes_to_blocks_exact(walk->check->pool->super.pool_size, walk->check->pool->block_shift);
+	struct daxl_run run = {.len = len, .blk = val & DAXL_MD_RUN_BLOCK_MASK};
+
+	if (val == DAXL_MD_RUN_HOLE)
+		return 0;
+	if (val & ~(DAXL_MD_RUN_UNWRITTEN | DAXL_MD_RUN_BLOCK_MASK)) {
+		walk->check->lost = true;
+		return found(walk, at, DAXL_FINDING_UNKNOWN, "a run has unknown flags");
+	}
+	if (run.blk >= nblocks || len > nblocks - run.blk) {
+		int err = found(walk, at, run.blk, "a run lies outside of the pool");
+
+		if (err || run.blk >= nblocks)
+			return err;
+		run.len = nblocks - run.blk;
+	}
+	if (val & DAXL_MD_RUN_UNWRITTEN)
+		run.flags = DAXL_RUN_UNWRITTEN;
+	return put_around_fixed(walk, at, run, 0);
+}
+
+/* The runs at bytes, n of them, from file block base on, not beyond limit. */
+static int take_runs(struct walk *walk, const uint8_t *bytes, unsigned n, daxl_fblk_t base, daxl_fblk_t limit)
+{
+	uint64_t start = 0;
+	int err = 0;
+
+	for (unsigned i = 0; i < n && !err; i++) {
+		struct daxl_md_run run;
+
+		memcpy(&run, bytes + i * sizeof(run), sizeof(run));
+		if (run.end <= start || run.end > limit - base) {
+			walk->check->lost = true;
+			return found(walk, base + start, DAXL_FINDING_UNKNOWN,
+			             "a run ends before it begins or too far away; it and those behind it are lost");
+		}
+		err = take_run(walk, base + start, run.end - start, run.val);
+		start = run.end;
+	}
+	return err;
+}
+
+static int walk_node(struct walk *walk, const struct daxl_md_ref *ref, unsigned depth, daxl_fblk_t base,
+                     daxl_fblk_t limit, bool root);
+
+/* The children of the inner node in walk->buf. */
+static int walk_children(struct walk *walk, unsigned depth, unsigned n, daxl_fblk_t base, daxl_fblk_t limit)
+{
+	struct daxl_md_child entries[DAXL_NODE_MAX];
+	uint64_t start = 0;
+	int err = 0;
+
+	memcpy(entries, walk->buf.body, n * sizeof(entries[0]));
+	for (unsigned i = 0; i < n && !err; i++) {
+		if (entries[i].end <= start || entries[i].end > limit - base) {
+			walk->check->lost = true;
+			return found(walk, base + start, DAXL_FINDING_UNKNOWN,
+			             "a part of the map ends before it begins or too far away; it and all behind it are lost");
+		}
+		err = walk_node(walk, &entries[i].ref, depth - 1, base + start, base + entries[i].end, false);
+		start = entries[i].end;
+	}
+	return err;
+}
+
+/* A node whose blocks are those from base to limit of the file (of a root: at most). */
+static int walk_node(struct walk *walk, const struct daxl_md_ref *ref, unsigned depth, daxl_fblk_t base,
+                     daxl_fblk_t limit, bool root)
+{
+	struct daxl_check *check = walk->check;
+	const struct daxl_page_expect expect = {
+		.uuid = check->pool->super.uuid,
+		.type = DAXL_PAGE_ROPE,
+		.depth = (int)depth,
+		.position_end = check->slot.position + 1,
+		.any_owner = true,
+	};
+	size_t size = depth ? sizeof(struct daxl_md_child) : sizeof(struct daxl_md_run);
+	struct daxl_where where = walk->where;
+	char what[DAXL_NAME_MAX + 128], span[32] = "the end";
+
+	where.file_off = daxl_blocks_to_bytes(base, check->pool->block_shift);
+	if (!root)
+		snprintf(span, sizeof(span), "%" PRIu64, daxl_blocks_to_bytes(limit, check->pool->block_shift));
+	snprintf(what, sizeof(what), "file %" PRIu32 " ('%s'): the map of bytes %" PRIu64 " to %s", walk->ino->id,
+	         where.file_name ? where.file_name : "", where.file_off, span);
+	int rc = daxl_check_page(check, ref, &expect, &where, what, &walk->buf);
+	if (rc)
+		return rc < 0 ? rc : 0;
+	unsigned n = walk->buf.hdr.count;
+	if (n < 1 || n > DAXL_NODE_MAX || walk->buf.hdr.used != n * size) {
+		check->lost = true;
+		return found(walk, base, DAXL_FINDING_UNKNOWN, "a node of the map has an impossible number of entries");
+	}
+	uint64_t end;
+	memcpy(&end, walk->buf.body + (n - 1) * size, sizeof(end));
+	if (!root && end != limit - base) {
+		rc = found(walk, base, DAXL_FINDING_UNKNOWN, "a node of the map is not as long as the one above it says");
+		if (rc)
+			return rc;
+	}
+	return depth ? walk_children(walk, depth, n, base, limit) :
+	               take_runs(walk, walk->buf.body, n, base, limit);
+}
+
+static int any_page(daxl_page_t page, void *arg)
+{
+	(void)page, (void)arg;
+	return 0;
+}
+
+static int any_run(daxl_blk_t blk, daxl_nblk_t len, void *arg)
+{
+	(void)blk, (void)len, (void)arg;
+	return 0;
+}
+
+/* Reads a map as loading would, and reports what that says. */
+static int second_opinion(struct walk *walk, const struct daxl_md_ref *root, unsigned depth,
+                          const struct daxl_md_run *runs, unsigned n)
+{
+	struct daxl_pool *pool = walk->check->pool;
+	struct daxl_rope_in in = {
+		.media = pool->media,
+		.slab = pool->slab,
+		.uuid = pool->super.uuid,
+		.len_max = pool->max_file_size >> pool->block_shift,
+		.position_end = walk->check->slot.position + 1,
+		.page_fn = any_page,
+		.run_fn = any_run,
+	};
+	struct daxl_node *node = NULL;
+	int err = root->page ? daxl_rope_read(&in, root, depth, &node) : daxl_rope_read_inline(&in, runs, n, &node);
+
+	if (err == -EUCLEAN || err == -EIO)
+		return found(walk, 0, DAXL_FINDING_UNKNOWN, daxl_error_last());
+	if (!err && node)
+		daxl_node_free_tree(pool->slab, node);
+	return err;
+}
+
+int daxl_check_map(struct daxl_check *check, struct daxl_inode *ino, const struct daxl_md_ref *root, unsigned depth,
+                   const struct daxl_md_run *runs, unsigned n)
+{
+	struct daxl_pool *pool = check->pool;
+	daxl_fblk_t limit = pool->max_file_size >> pool->block_shift;
+	struct walk walk = {.check = check, .ino = ino, .where = DAXL_WHERE(DAXL_FINDING_MAP)};
+	uint64_t found_before = check->found;
+	struct daxl_dropped dropped;
+
+	walk.where.file_id = ino->id;
+	walk.where.file_name = ino->name ? ino->name->bytes : NULL;
+	daxl_edit_begin(&walk.edit, pool->slab, NULL);
+	int err = root->page ? walk_node(&walk, root, depth, 0, limit, true) :
+	                       take_runs(&walk, (const uint8_t *)runs, n, 0, limit);
+	if (!err && check->found == found_before)
+		err = second_opinion(&walk, root, depth, runs, n);
+	if (err) {
+		daxl_edit_abort(&walk.edit);
+		return err;
+	}
+	ino->version->root = daxl_edit_commit(&walk.edit, &dropped);
+	daxl_dropped_free(&dropped, pool->slab, NULL, NULL);
+	if (ino->version->root) {
+		ino->version->runs = ino->version->root->runs;
+		ino->version->blocks = ino->version->root->blocks;
+	}
+	return 0;
+}
