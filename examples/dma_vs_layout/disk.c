@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
+#include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -48,7 +49,10 @@ struct disk {
 static bool is_ram(int fd)
 {
 	struct statfs fs;
+	struct stat st;
 
+	if (fstat(fd, &st) == 0 && S_ISBLK(st.st_mode))
+		return false; /* a disk itself: its node is in a file system in memory */
 	return fstatfs(fd, &fs) == 0 && (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC);
 }
 
