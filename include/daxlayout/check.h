@@ -65,6 +65,14 @@ typedef int (*daxl_check_fn)(const struct daxl_check_finding *finding, void *arg
  * that are not proven free are set aside; afterwards the pool opens for writing. A repair that a crash cut short can
  * be run again.
  *
+ * What repair adds are files named lost+found.ID, where a file has lost its name or cannot keep it, and one named
+ * lost+found.blocks with the blocks set aside: those that no file has any more and that may have been in use, in the
+ * order in which they lie in the pool. Remove it to have them free. A file that has lost a part has a hole there; the
+ * findings say where.
+ *
+ * Two kinds of damage cannot be seen: of the very last operation before a crash, which looks as if it had never been
+ * finished, and of a page that is there in one copy, if what it held earlier lies there intact.
+ *
  * path    of a pool that no process has open for writing; to repair, that nobody has open
  * flags   0 or DAXL_CHECK_REPAIR
  * report  called for findings and progress, or NULL

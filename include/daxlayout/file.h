@@ -39,7 +39,8 @@ struct daxl_stat {
 	uint64_t block_size;  /* bytes */
 	uint64_t runs;        /* pieces in which the file's map lies, holes included */
 	uint64_t generation;  /* grows with every change of map or size; survives reopening */
-	uint64_t mtime_ns;    /* last change of contents by a call or commit, since 1970 */
+	uint64_t mtime_ns;    /* last change of contents by a call or commit, since 1970, good to some milliseconds; a write
+	                       * that only overwrites blocks of its own leaves the times as they are */
 	uint64_t ctime_ns;    /* last change of contents, name or attributes */
 	uint64_t btime_ns;    /* creation */
 	uint64_t leases;      /* on the file, not drained yet */

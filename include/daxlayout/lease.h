@@ -250,7 +250,8 @@ DAXL_API int daxl_lease_return_range(struct daxl_lease *lease, off_t off, off_t 
 
 /*
  * Turns a WRITE lease into a READ lease and takes its EXCLUSIVE flag away. What has been written has to be committed
- * before. On a READ lease only the flag goes. Does not answer a recall. Never waits.
+ * before. Pins that are out may go on storing: if there are any, it still counts as a WRITE lease for others whenever
+ * it is pinned. On a READ lease only the flag goes. Does not answer a recall. Never waits.
  *
  *   -ESTALE  the lease is returned or revoked
  */

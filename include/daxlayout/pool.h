@@ -92,7 +92,7 @@ struct daxl_pool_stat {
  *   -E2BIG       opts from a newer program
  *   -EBUSY       somebody, perhaps this process, has it open
  *   -ENOSPC      the file system is full, or the device is smaller than size
- *   -ENOENT, -EACCES, -EPERM, -ENOTDIR, -EROFS, ...  as open(2) gives them
+ *   -ENOENT, -EACCES, -EPERM, -ENOTDIR, -EROFS, -EMFILE, ...  as open(2) gives them
  *   -EOPNOTSUPP  it cannot be mapped, or not shared
  *   -EIO         the medium cannot be written or read back
  *   -ENOMEM
@@ -113,7 +113,7 @@ DAXL_API int daxl_pool_create(const char *path, uint64_t size, const struct daxl
  *   -ENOSPC      for writing only: no room for the checkpoint that ends recovery
  *   -EIO         a part of the medium that is needed cannot be read
  *   -E2BIG       opts from a newer program
- *   -ENOENT, -EACCES, -EPERM, -ENOTDIR, ...  as open(2) gives them
+ *   -ENOENT, -EACCES, -EPERM, -ENOTDIR, -EMFILE, ...  as open(2) gives them
  *   -EOPNOTSUPP  it cannot be mapped, or not shared
  *   -ENOMEM
  */
@@ -189,10 +189,7 @@ struct daxl_event {
 
 /*
  * A file descriptor for poll, epoll or io_uring that is readable while events are queued. It belongs to the pool: do
- * not read it, write it or close it. The same one each time. Never waits.
- *
- *   -EMFILE, -ENFILE  no descriptor to be had
- *   -ENOMEM
+ * not read it, write it or close it. The same one each time. Wait-free. No errors: it is made with the handle.
  */
 DAXL_API int daxl_pool_event_fd(struct daxl_pool *pool);
 

@@ -139,8 +139,9 @@ DAXL_API int daxl_exchange_range(struct daxl_file *a, off_t a_off, struct daxl_f
 
 /*
  * Copies len bytes from src to dst, at any offsets, by whatever is cheapest: whole blocks are shared where both lie
- * alike in a block, the rest is copied. Returns how many bytes, fewer than len only where src ends. It is durable when
- * the call returns. Waits as dst's handle says.
+ * alike in a block, the rest is copied. Returns how many bytes, fewer than len only where src ends, or where an error
+ * came after a part was done: the error is returned when nothing was. It is durable when the call returns. Waits as
+ * dst's handle says.
  *
  * Concerns leases as a write or as daxl_clone_range does, by part.
  *

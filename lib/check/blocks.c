@@ -138,8 +138,9 @@ static int page_conflict(struct daxl_check *check, daxl_page_t page, daxl_blk_t 
 	where.pool_off = page << DAXL_PAGE_SHIFT;
 	where.block = blk;
 	int err = daxl_check_found(check, DAXL_SEVERITY_ERROR, &where,
-	                           "page %" PRIu64 " of the checkpoint or log lies in block %" PRIu64 ", which is %s", page,
-	                           blk, is_fixed(check, blk) ? "a superblock's, a slot's or the log's" : "a file's");
+	                           "page %" PRIu64 " of the checkpoint or log lies in block %" PRIu64 ", which is %s",
+	                           page, blk,
+	                           is_fixed(check, blk) ? "a superblock's, a slot's or the log's" : "a file's");
 	/* Who has a block in which a good page lies has lost what was his there. */
 	if (!err && good && !is_fixed(check, blk))
 		err = daxl_ranges_add(&check->contested, blk, 1);
@@ -247,6 +248,7 @@ static int compare_summary(struct daxl_check *check)
 	size_t len = daxl_space_export_size(pool->space);
 	struct daxl_where where = DAXL_WHERE(DAXL_FINDING_SUMMARY);
 	uint8_t *mine = daxl_alloc(len);
+	struct daxl_space_stat stat;
 	int err = 0;
 
 	if (!mine)
@@ -263,10 +265,16 @@ static int compare_summary(struct daxl_check *check)
 		err = daxl_check_found(check, DAXL_SEVERITY_WARNING, &where,
 		                       "block %" PRIu64 " was %s when the pool was closed, but %s has it", blk,
 		                       used ? "in use" : "free", used ? "nothing" : "something");
-		break;
+		daxl_free(mine);
+		return err;
 	}
 	daxl_free(mine);
-	return err;
+	daxl_space_stat(pool->space, &stat);
+	if (stat.free == check->slot.free_blocks)
+		return 0;
+	return daxl_check_found(check, DAXL_SEVERITY_WARNING, &where,
+	                        "%" PRIu64 " blocks were free when the pool was closed, the files leave %" PRIu64,
+	                        check->slot.free_blocks, stat.free);
 }
 
 /* Good pages are in use until the next checkpoint is durable. */

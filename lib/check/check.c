@@ -16,9 +16,10 @@
  *
  * - What is contested nobody keeps: a block that a log record claims while a file has it, and one that a good page of
  *   the checkpoint lies in, leave the files they are in; the gap is a hole.
- * - If something was lost that had blocks, a block in no file is not free for that. It is proven free by the summary of
- *   a clean close, or by reading as zeroes, so that there is nothing in it to lose. All others come into a file of
- *   their own, lost+found.blocks, in the order in which they lie in the pool.
+ * - If something was lost that had blocks, a block in no file is not free for that. It is proven free by the summary
+ *   of a clean close, or because there is nothing in it to lose: zeroes, or a page of some earlier checkpoint, unless
+ *   what is lost are pages that may have led to it. All others come into a file of their own, lost+found.blocks, in
+ *   the order in which they lie in the pool.
  * - Everything is dirty: superblocks, then a checkpoint with new pages for all of it, in blocks that are free, in the
  *   other slot. Until that is durable the pool is what it was, and the repair can be run again; after it the
  *   pool is an ordinary one. It is closed cleanly at once, which writes the second slot.

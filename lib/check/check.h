@@ -15,11 +15,11 @@ struct daxl_where {
 	const char *file_name;
 	uint64_t file_id, file_off, pool_off, block;
 };
-#define DAXL_WHERE(what)                                                                                               \
-	(struct daxl_where)                                                                                            \
-	{                                                                                                              \
-		.kind = (what), .file_id = DAXL_FINDING_UNKNOWN, .file_off = DAXL_FINDING_UNKNOWN,                     \
-		.pool_off = DAXL_FINDING_UNKNOWN, .block = DAXL_FINDING_UNKNOWN                                        \
+#define DAXL_WHERE(what)                                                                           \
+	(struct daxl_where)                                                                        \
+	{                                                                                          \
+		.kind = (what), .file_id = DAXL_FINDING_UNKNOWN, .file_off = DAXL_FINDING_UNKNOWN, \
+		.pool_off = DAXL_FINDING_UNKNOWN, .block = DAXL_FINDING_UNKNOWN                    \
 	}
 
 struct daxl_kept; /* report.c: a finding that waits for the end of the repair */
@@ -34,8 +34,8 @@ struct daxl_check {
 	daxl_check_fn report;
 	void *arg;
 	bool repair;
-	uint64_t found;   /* findings that count */
-	uint64_t notes;   /* others that repair puts right */
+	uint64_t found; /* findings that count */
+	uint64_t notes; /* others that repair puts right */
 	struct daxl_kept *kept, **kept_end;
 	uint64_t nkept, unkept; /* unkept: too many */
 	uint64_t done, total;   /* progress */
@@ -48,12 +48,13 @@ struct daxl_check {
 	unsigned nfixed;
 	uint64_t records; /* of files, in the table */
 	bool lost;        /* something that had blocks could not be read: a block which nobody has is not proven free */
+	bool orphans;     /* of that, something that leads to other pages: they may lie about unreferred to */
 	bool over;        /* the check is through; loading ends here */
 	struct daxl_ranges contested; /* blocks that a record claimed which somebody else has */
 	uint64_t damage;              /* log position of the first damaged record */
 	uint64_t log_end;
-	uint8_t *summary;             /* of a clean close, one bit a block; NULL: there is none */
-	bool clean;                   /* closed cleanly, nothing in the log */
+	uint8_t *summary;                                  /* of a clean close, one bit a block; NULL: there is none */
+	bool clean;                                        /* closed cleanly, nothing in the log */
 	struct daxl_pagebuf buf[DAXL_TABLE_DEPTH_MAX + 1]; /* by depth: table page, directory pages */
 	struct daxl_pagebuf other;                         /* the second copy of the page in hand */
 };

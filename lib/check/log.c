@@ -53,7 +53,8 @@ static int same_page_again(daxl_page_t page, void *arg)
 }
 
 /* The record's body, wherever it is; *ret_bytes is to be freed. False: it cannot be had. */
-static bool open_body(struct reading *reading, const struct daxl_rec_view *rec, struct daxl_body *ret_body, void **ret_bytes)
+static bool open_body(struct reading *reading, const struct daxl_rec_view *rec, struct daxl_body *ret_body,
+                      void **ret_bytes)
 {
 	struct daxl_pool *pool = reading->check->pool;
 	struct daxl_body body = {.at = rec->body, .left = rec->body_len};
@@ -116,7 +117,8 @@ static int claim_blocks(struct reading *reading, const struct daxl_rec_view *rec
 
 	if (!open_body(reading, rec, &body, &bytes))
 		return 0;
-	if ((rec->type == DAXL_REC_MAP || rec->type == DAXL_REC_TRUNCATE) && !daxl_body_struct(&body, &map, sizeof(map))) {
+	if ((rec->type == DAXL_REC_MAP || rec->type == DAXL_REC_TRUNCATE) &&
+	    !daxl_body_struct(&body, &map, sizeof(map))) {
 		edit = (struct daxl_md_edit){.fblk = map.fblk, .len = map.len, .val = map.val};
 		id = map.id;
 		n = map.nedits;
@@ -137,10 +139,11 @@ static unsigned record_files(const struct daxl_rec_view *rec, struct daxl_body *
 {
 	ids[0] = ids[1] = 0;
 	if (rec->type == DAXL_REC_GROW || rec->type == DAXL_REC_CREATE || rec->type == DAXL_REC_DELETE ||
-	    daxl_body_struct(body, ids, rec->type == DAXL_REC_CLONE || rec->type == DAXL_REC_EXCHANGE ||
-	                                                rec->type == DAXL_REC_SWAPNAMES ?
-	                                        2 * sizeof(ids[0]) :
-	                                        sizeof(ids[0])))
+	    daxl_body_struct(body, ids,
+	                     rec->type == DAXL_REC_CLONE || rec->type == DAXL_REC_EXCHANGE ||
+	                                     rec->type == DAXL_REC_SWAPNAMES
+	                             ? 2 * sizeof(ids[0])
+	                             : sizeof(ids[0])))
 		return 0;
 	return 2;
 }
@@ -183,7 +186,8 @@ static int make_created(struct reading *reading, const struct daxl_rec_view *rec
 	*ret_made = false;
 	if (!open_body(reading, rec, &body, &bytes))
 		return 0;
-	if (!daxl_body_struct(&body, &create, sizeof(create)) && create.id && !daxl_inode_by_id(check->pool, create.id)) {
+	if (!daxl_body_struct(&body, &create, sizeof(create)) && create.id &&
+	    !daxl_inode_by_id(check->pool, create.id)) {
 		err = daxl_check_add_file(check, create.id, NULL, 0, create.time_ns, &ino);
 		*ret_made = !err;
 	}
@@ -271,8 +275,9 @@ int daxl_check_log(struct daxl_check *check)
 	reading.replay.page_arg = &reading;
 	int err = daxl_check_progress(check, "the log");
 	if (!err)
-		err = daxl_log_scan_damaged(pool->media, pool->super.log_off, pool->super.log_size, check->slot.position,
-		                            check->slot.epoch, on_record, &reading, &check->damage, &check->log_end);
+		err = daxl_log_scan_damaged(pool->media, pool->super.log_off, pool->super.log_size,
+		                            check->slot.position, check->slot.epoch, on_record, &reading,
+		                            &check->damage, &check->log_end);
 	if (!err && check->damage != UINT64_MAX)
 		err = report_damage(check, check->damage);
 	check->clean = (check->slot.flags & DAXL_SLOT_CLEAN) && check->log_end == check->slot.position;

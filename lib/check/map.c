@@ -32,8 +32,9 @@ static int found(struct walk *walk, daxl_fblk_t at, daxl_blk_t blk, const char *
 		where.block = blk;
 		where.pool_off = blk << walk->check->pool->block_shift;
 	}
-	return daxl_check_found(walk->check, DAXL_SEVERITY_ERROR, &where, "file %" PRIu32 " ('%s'), byte %" PRIu64 ": %s",
-	                        walk->ino->id, where.file_name ? where.file_name : "", where.file_off, what);
+	return daxl_check_found(walk->check, DAXL_SEVERITY_ERROR, &where,
+	                        "file %" PRIu32 " ('%s'), byte %" PRIu64 ": %s", walk->ino->id,
+	                        where.file_name ? where.file_name : "", where.file_off, what);
 }
 
 /* Puts blocks that lie in the pool into the new map. */
@@ -56,7 +57,8 @@ static int put_around_fixed(struct walk *walk, daxl_fblk_t at, struct daxl_run r
 			continue;
 		struct daxl_run before = run, behind = run;
 		daxl_blk_t end = run.blk + run.len;
-		int err = found(walk, at, daxl_max_u64(run.blk, fixed->blk), "it has a block of a superblock, slot or the log");
+		int err = found(walk, at, daxl_max_u64(run.blk, fixed->blk),
+		                "it has a block of a superblock, slot or the log");
 
 		if (!err && fixed->blk > run.blk) {
 			before.len = fixed->blk - run.blk;
@@ -74,13 +76,14 @@ static int put_around_fixed(struct walk *walk, daxl_fblk_t at, struct daxl_run r
 /* One run of len blocks at file block at. */
 static int take_run(struct walk *walk, daxl_fblk_t at, daxl_nblk_t len, uint64_t val)
 {
-	daxl_nblk_t nblocks = daxl_bytes_to_blocks_exact(walk->check->pool->super.pool_size, walk->check->pool->block_shift);
+	daxl_nblk_t nblocks =
+		daxl_bytes_to_blocks_exact(walk->check->pool->super.pool_size, walk->check->pool->block_shift);
 	struct daxl_run run = {.len = len, .blk = val & DAXL_MD_RUN_BLOCK_MASK};
 
 	if (val == DAXL_MD_RUN_HOLE)
 		return 0;
 	if (val & ~(DAXL_MD_RUN_UNWRITTEN | DAXL_MD_RUN_BLOCK_MASK)) {
-		walk->check->lost = true;
+		walk->check->lost = walk->check->orphans = true;
 		return found(walk, at, DAXL_FINDING_UNKNOWN, "a run has unknown flags");
 	}
 	if (run.blk >= nblocks || len > nblocks - run.blk) {
@@ -106,7 +109,7 @@ static int take_runs(struct walk *walk, const uint8_t *bytes, unsigned n, daxl_f
 
 		memcpy(&run, bytes + i * sizeof(run), sizeof(run));
 		if (run.end <= start || run.end > limit - base) {
-			walk->check->lost = true;
+			walk->check->lost = walk->check->orphans = true;
 			return found(walk, base + start, DAXL_FINDING_UNKNOWN,
 			             "a run ends before it begins or too far away; it and those behind it are lost");
 		}
@@ -129,9 +132,10 @@ static int walk_children(struct walk *walk, unsigned depth, unsigned n, daxl_fbl
 	memcpy(entries, walk->buf.body, n * sizeof(entries[0]));
 	for (unsigned i = 0; i < n && !err; i++) {
 		if (entries[i].end <= start || entries[i].end > limit - base) {
-			walk->check->lost = true;
+			walk->check->lost = walk->check->orphans = true;
 			return found(walk, base + start, DAXL_FINDING_UNKNOWN,
-			             "a part of the map ends before it begins or too far away; it and all behind it are lost");
+			             "a part of the map ends before it begins or too far away; it and all behind it "
+			             "are lost");
 		}
 		err = walk_node(walk, &entries[i].ref, depth - 1, base + start, base + entries[i].end, false);
 		start = entries[i].end;
@@ -165,18 +169,18 @@ static int walk_node(struct walk *walk, const struct daxl_md_ref *ref, unsigned 
 		return rc < 0 ? rc : 0;
 	unsigned n = walk->buf.hdr.count;
 	if (n < 1 || n > DAXL_NODE_MAX || walk->buf.hdr.used != n * size) {
-		check->lost = true;
+		check->lost = check->orphans = true;
 		return found(walk, base, DAXL_FINDING_UNKNOWN, "a node of the map has an impossible number of entries");
 	}
 	uint64_t end;
 	memcpy(&end, walk->buf.body + (n - 1) * size, sizeof(end));
 	if (!root && end != limit - base) {
-		rc = found(walk, base, DAXL_FINDING_UNKNOWN, "a node of the map is not as long as the one above it says");
+		rc = found(walk, base, DAXL_FINDING_UNKNOWN,
+		           "a node of the map is not as long as the one above it says");
 		if (rc)
 			return rc;
 	}
-	return depth ? walk_children(walk, depth, n, base, limit) :
-	               take_runs(walk, walk->buf.body, n, base, limit);
+	return depth ? walk_children(walk, depth, n, base, limit) : take_runs(walk, walk->buf.body, n, base, limit);
 }
 
 static int any_page(daxl_page_t page, void *arg)
@@ -227,8 +231,8 @@ int daxl_check_map(struct daxl_check *check, struct daxl_inode *ino, const struc
 	walk.where.file_id = ino->id;
 	walk.where.file_name = ino->name ? ino->name->bytes : NULL;
 	daxl_edit_begin(&walk.edit, pool->slab, NULL);
-	int err = root->page ? walk_node(&walk, root, depth, 0, limit, true) :
-	                       take_runs(&walk, (const uint8_t *)runs, n, 0, limit);
+	int err = root->page ? walk_node(&walk, root, depth, 0, limit, true)
+	                     : take_runs(&walk, (const uint8_t *)runs, n, 0, limit);
 	if (!err && check->found == found_before)
 		err = second_opinion(&walk, root, depth, runs, n);
 	if (err) {

@@ -62,7 +62,8 @@ static int report_copy(struct daxl_check *check, const struct daxl_where *where,
 
 	at.pool_off = page << DAXL_PAGE_SHIFT;
 	at.block = at.pool_off >> check->pool->block_shift;
-	return daxl_check_found(check, DAXL_SEVERITY_WARNING, &at, "%s, one of two copies: %s", what, daxl_error_last());
+	return daxl_check_found(check, DAXL_SEVERITY_WARNING, &at, "%s, one of two copies: %s", what,
+	                        daxl_error_last());
 }
 
 /* Reads the second copy into check->other, and takes it if the first is bad (have is false) or older. */
@@ -78,9 +79,11 @@ static int second(struct daxl_check *check, const struct daxl_md_ref *ref, const
 	if (rc == 1)
 		return 1;
 	if (have && !same(buf, &check->other)) {
-		rc = daxl_check_found(check, DAXL_SEVERITY_WARNING, where, "%s: its copies, pages %" PRIu64 " and %" PRIu64
-		                      ", differ", what, ref->page, ref->copy);
+		/* Loading takes the first if it is intact. */
 		have = buf->hdr.position >= check->other.hdr.position;
+		rc = daxl_check_found(check, have ? DAXL_SEVERITY_WARNING : DAXL_SEVERITY_ERROR, where,
+		                      "%s: its copies, pages %" PRIu64 " and %" PRIu64 ", differ; the %s is newer",
+		                      what, ref->page, ref->copy, have ? "first" : "second");
 	}
 	if (!have)
 		*buf = check->other;
@@ -116,6 +119,7 @@ int daxl_check_page(struct daxl_check *check, const struct daxl_md_ref *ref, con
 	else
 		at.pool_off = DAXL_FINDING_UNKNOWN;
 	check->lost = true;
+	check->orphans |= expect->type != DAXL_PAGE_ROPE || expect->depth > 0;
 	rc = daxl_check_found(check, DAXL_SEVERITY_ERROR, &at, "%s is lost: %s", what,
 	                      first == 0 || copy == 0 ? daxl_error_last() : "there is no page to read");
 	return rc ? rc : 1;

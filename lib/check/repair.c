@@ -17,13 +17,39 @@ struct quarantine {
 	struct daxl_check *check;
 	uint8_t *block; /* one block's bytes */
 	struct daxl_edit edit;
-	daxl_fblk_t end;         /* blocks in it so far */
-	struct daxl_blkrun run;  /* being collected */
+	daxl_fblk_t end;        /* blocks in it so far */
+	struct daxl_blkrun run; /* being collected */
 };
 
 static bool is_zero(const uint8_t *bytes, size_t len)
 {
 	return bytes[0] == 0 && memcmp(bytes, bytes + 1, len - 1) == 0;
+}
+
+/* Whether a page of the pool which nothing refers to holds one of an earlier checkpoint, intact. */
+static bool is_outdated_page(struct daxl_check *check, daxl_page_t page, const uint8_t *bytes)
+{
+	struct daxl_pool *pool = check->pool;
+	struct daxl_md_page hdr;
+
+	memcpy(&hdr, bytes, sizeof(hdr));
+	if (check->orphans || hdr.magic != DAXL_PAGE_MAGIC || hdr.self != page)
+		return false;
+	const struct daxl_page_expect expect = {
+		.uuid = pool->super.uuid, .type = hdr.type, .depth = -1, .any_owner = true};
+	return daxl_page_read(pool->media, &(struct daxl_md_ref){.page = page}, &expect, &check->other, NULL) == 0;
+}
+
+/* Whether there is nothing to lose in a block. */
+static bool is_empty(struct daxl_check *check, daxl_blk_t blk, const uint8_t *bytes)
+{
+	daxl_page_t page = blk << (check->pool->block_shift - DAXL_PAGE_SHIFT);
+	size_t size = (size_t)1 << check->pool->block_shift;
+
+	for (size_t at = 0; at < size; at += DAXL_PAGE_SIZE, page++)
+		if (!is_zero(bytes + at, DAXL_PAGE_SIZE) && !is_outdated_page(check, page, bytes + at))
+			return false;
+	return true;
 }
 
 /* Whether a block that nobody has is certain to hold nothing. */
@@ -41,7 +67,7 @@ static int proven_free(struct quarantine *q, daxl_blk_t blk, bool *ret)
 	int err = daxl_media_read(pool->media, daxl_blocks_to_bytes(blk, pool->block_shift), q->block, size);
 	if (err == -EIO) /* who knows what is there */
 		return 0;
-	*ret = !err && is_zero(q->block, size);
+	*ret = !err && is_empty(check, blk, q->block);
 	return err;
 }
 
@@ -84,7 +110,7 @@ static int collect(struct quarantine *q)
 	return err ? err : flush_run(q);
 }
 
-/* The file that has them. */
+/* The file that has them; ends the edit in any case. */
 static int make_file(struct quarantine *q)
 {
 	struct daxl_pool *pool = q->check->pool;
@@ -95,8 +121,10 @@ static int make_file(struct quarantine *q)
 	for (unsigned i = 1; daxl_names_find(pool, name, strlen(name)); i++)
 		snprintf(name, sizeof(name), QUARANTINE ".%u", i);
 	int err = daxl_check_add_file(q->check, 0, name, strlen(name), 0, &ino);
-	if (err)
+	if (err) {
+		daxl_edit_abort(&q->edit);
 		return err;
+	}
 	ino->version->root = daxl_edit_commit(&q->edit, &dropped);
 	daxl_dropped_free(&dropped, pool->slab, NULL, NULL);
 	ino->version->runs = ino->version->root->runs;
@@ -106,7 +134,8 @@ static int make_file(struct quarantine *q)
 	where.file_name = name;
 	where.file_id = ino->id;
 	return daxl_check_found(q->check, DAXL_SEVERITY_INFO, &where,
-	                        "%" PRIu64 " blocks that nothing has but that may have been in use are set aside in '%s'",
+	                        "%" PRIu64
+	                        " blocks that nothing has but that may have been in use are set aside in '%s'",
 	                        q->end, name);
 }
 

@@ -59,7 +59,8 @@ static int report_places(struct daxl_check *check, const struct daxl_slot_place 
 		where.pool_off = place->off;
 		where.block = place->off >> check->pool->block_shift;
 		err = daxl_check_found(check, clean ? DAXL_SEVERITY_WARNING : DAXL_SEVERITY_INFO, &where,
-		                       "checkpoint slot %c, %s place: %s%s", 'A' + (int)(i % 2), i < 2 ? "first" : "second",
+		                       "checkpoint slot %c, %s place: %s%s", 'A' + (int)(i % 2),
+		                       i < 2 ? "first" : "second",
 		                       place->state == DAXL_SLOT_UNREADABLE ? "it cannot be read" : "wrong ",
 		                       place->state == DAXL_SLOT_UNREADABLE ? "" : place->fault);
 	}
@@ -99,11 +100,12 @@ int daxl_check_slots(struct daxl_check *check)
 	daxl_slot_survey(pool->media, &pool->super, places);
 	err = report_places(check, places, check->slot.flags & DAXL_SLOT_CLEAN);
 	if (!err && daxl_slot_lost(places)) {
-		check->lost = true;
-		err = daxl_check_found(check, DAXL_SEVERITY_ERROR, &DAXL_WHERE(DAXL_FINDING_CHECKPOINT),
-		                       "checkpoint slot %c: neither place is valid, and it may have been the newest: what "
-		                       "changed since generation %" PRIu64 " may be lost",
-		                       'A' + (1 - which), check->slot.generation);
+		check->lost = check->orphans = true;
+		err = daxl_check_found(
+			check, DAXL_SEVERITY_ERROR, &DAXL_WHERE(DAXL_FINDING_CHECKPOINT),
+			"checkpoint slot %c: neither place is valid, and it may have been the newest: what "
+			"changed since generation %" PRIu64 " may be lost",
+			'A' + (1 - which), check->slot.generation);
 	}
 	if (err)
 		return err;

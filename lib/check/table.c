@@ -114,7 +114,8 @@ static int fill_version(struct daxl_check *check, const struct parts *parts, con
 	else
 		err = report_record(check, where, DAXL_FINDING_FILE, "its generation is impossible");
 	if (!err && rec->size > check->pool->max_file_size) {
-		err = report_record(check, where, DAXL_FINDING_FILE, "its size is impossible; that of its map is taken");
+		err = report_record(check, where, DAXL_FINDING_FILE,
+		                    "its size is impossible; that of its map is taken");
 		version->size = UINT64_MAX; /* add_record sees to it */
 	}
 	if (err || daxl_attrs_valid(parts->attrs, rec->attr_len))
@@ -130,7 +131,7 @@ static int fill_map(struct daxl_check *check, const struct parts *parts, const s
 	if (rec->root_depth < DAXL_ROPE_DEPTH_MAX && (rec->root.page || (!rec->root_depth && !rec->root.copy)) &&
 	    !(rec->root.page && parts->nruns))
 		return daxl_check_map(check, ino, &rec->root, rec->root_depth, parts->runs, parts->nruns);
-	check->lost = true;
+	check->lost = check->orphans = true;
 	return report_record(check, where, DAXL_FINDING_MAP, "where its map lies is impossible; the map is lost");
 }
 
@@ -159,8 +160,7 @@ static int add_record(struct daxl_check *check, const struct parts *parts, struc
 	if (err)
 		return err;
 	if (ino->version->size == UINT64_MAX)
-		ino->version->size =
-			daxl_blocks_to_bytes(daxl_rope_len(ino->version->root), check->pool->block_shift);
+		ino->version->size = daxl_blocks_to_bytes(daxl_rope_len(ino->version->root), check->pool->block_shift);
 	check->records++;
 	return 0;
 }
@@ -177,7 +177,7 @@ static int add_records(struct daxl_check *check, daxl_page_t number)
 		where.pool_off = (number << DAXL_PAGE_SHIFT) + sizeof(buf->hdr) + at;
 		where.block = where.pool_off >> check->pool->block_shift;
 		if (!take_apart(buf->body + at, buf->hdr.used - at, &parts)) {
-			check->lost = true;
+			check->lost = check->orphans = true;
 			return daxl_check_found(check, DAXL_SEVERITY_ERROR, &where,
 			                        "file table page %" PRIu64
 			                        ": the record at byte %zu has an impossible length; %u files are lost",
@@ -190,7 +190,7 @@ static int add_records(struct daxl_check *check, daxl_page_t number)
 	}
 	if (at == buf->hdr.used)
 		return 0;
-	check->lost = true;
+	check->lost = check->orphans = true;
 	return daxl_check_found(check, DAXL_SEVERITY_ERROR, &where,
 	                        "file table page %" PRIu64 ": %u bytes used, %zu of them by file records", number,
 	                        buf->hdr.used, at);
@@ -203,8 +203,8 @@ static int walk_entries(struct daxl_check *check, daxl_page_t number, unsigned d
 {
 	const struct daxl_pagebuf *buf = &check->buf[depth];
 	uint64_t first = index * DAXL_DIR_ENTRIES;
-	uint64_t want = daxl_min_u64(DAXL_DIR_ENTRIES,
-	                             daxl_table_level_count(check->slot.table_pages, depth - 1) - first);
+	uint64_t want =
+		daxl_min_u64(DAXL_DIR_ENTRIES, daxl_table_level_count(check->slot.table_pages, depth - 1) - first);
 	int err = 0;
 
 	if (buf->hdr.count != want || buf->hdr.used != want * sizeof(struct daxl_md_ref)) {
@@ -212,7 +212,7 @@ static int walk_entries(struct daxl_check *check, daxl_page_t number, unsigned d
 
 		where.pool_off = number << DAXL_PAGE_SHIFT;
 		where.block = where.pool_off >> check->pool->block_shift;
-		check->lost = true;
+		check->lost = check->orphans = true;
 		err = daxl_check_found(check, DAXL_SEVERITY_ERROR, &where,
 		                       "file table directory page %" PRIu64 ": %u entries in %u bytes, %" PRIu64
 		                       " expected",
@@ -243,7 +243,8 @@ static int walk_page(struct daxl_check *check, unsigned depth, uint64_t index, c
 	snprintf(what, sizeof(what), "file table %s %" PRIu64, depth ? "directory page" : "page", index);
 	int rc = daxl_check_progress(check, "the file table");
 	if (!rc)
-		rc = daxl_check_page(check, ref, &expect, &DAXL_WHERE(DAXL_FINDING_CHECKPOINT), what, &check->buf[depth]);
+		rc = daxl_check_page(check, ref, &expect, &DAXL_WHERE(DAXL_FINDING_CHECKPOINT), what,
+		                     &check->buf[depth]);
 	if (rc)
 		return rc < 0 ? rc : 0;
 	return depth ? walk_entries(check, ref->page, depth, index) : add_records(check, ref->page);

@@ -45,8 +45,8 @@ static int check(const struct image *image, bool repair, struct findings *findin
 	struct daxl_media *media;
 
 	memset(findings, 0, sizeof(*findings));
-	must(daxl_media_open_memory(image->base, image->size, !repair, &media));
-	return daxl_check_media(media, repair, note, findings);
+	int rc = daxl_media_open_memory(image->base, image->size, !repair, &media);
+	return rc ? rc : daxl_check_media(media, repair, note, findings);
 }
 
 static void expect_clean(const struct image *image, const char *when)
@@ -231,7 +231,8 @@ START_TEST(losing_both_places_of_a_slot_is_an_error_for_it_may_have_been_the_new
 END_TEST
 
 /* All pages of a type that the checkpoint has. */
-static unsigned pages_of_type(const struct image *image, unsigned type, unsigned depth, daxl_page_t *pages, unsigned max)
+static unsigned pages_of_type(const struct image *image, unsigned type, unsigned depth, daxl_page_t *pages,
+                              unsigned max)
 {
 	unsigned n = 0;
 
@@ -423,6 +424,198 @@ START_TEST(records_behind_a_gap_longer_than_the_window_are_not_forgotten)
 }
 END_TEST
 
+START_TEST(a_pool_in_long_use_has_room_for_the_repair)
+{
+	struct image image;
+	struct findings findings;
+	struct daxl_log_stat log;
+
+	image_make(&image, POOL_SIZE, 4096, 0);
+	struct daxl_pool *pool = image_open(&image);
+	populate(pool);
+	for (unsigned i = 0; i < 5; i++) {
+		must(file_setattr(file_find(pool, "attrs"), "round", &i, sizeof(i)));
+		must(file_map(file_find(pool, "large"), 301 + i * 2, 1, 0, 1));
+		must(daxl_ckpt_run(pool, false, 0));
+	}
+	daxl_log_stat(pool->log, &log);
+	must(file_map(file_find(pool, "small"), 9, 1, 0, 1));
+	must(file_map(file_find(pool, "small"), 11, 1, 0, 1));
+	struct daxl_md_super super = pool->super;
+	for (daxl_blk_t blk = 0; blk < image.size / 4096; blk++) /* no free block is empty */
+		if (!daxl_space_is_used(pool->space, blk) && page_at(&image, blk)->magic != DAXL_PAGE_MAGIC)
+			memset(image.base + blk * 4096, 0xee, 4096);
+	daxl_pool_abandon(pool);
+	image.base[super.log_off + log.head % (super.log_size / 64) * 64 + 20] ^= 1;
+	repair(&image, &findings);
+	pool = image_open(&image);
+	daxl_nblk_t aside = file_find(pool, "lost+found.blocks")->version->blocks;
+	ck_assert_uint_gt(aside, image.size / 4096 / 2);
+	must(daxl_names_unlink(pool, "lost+found.blocks", 17));
+	(void)daxl_wait_for_frees(pool);
+	must(file_map(file_make(pool, "again"), 0, 100, 0, 100));
+	must(daxl_pool_end(pool));
+	expect_clean(&image, "after all");
+	image_free(&image);
+}
+END_TEST
+
+/* A pool with something of each kind wrong. */
+static void make_damaged(struct image *image, uint32_t block_size)
+{
+	struct daxl_log_stat log;
+
+	image_make(image, POOL_SIZE / 4096 * (uint64_t)block_size, block_size, 0);
+	struct daxl_pool *pool = image_open(image);
+	populate(pool);
+	must(daxl_ckpt_run(pool, false, 0));
+	daxl_log_stat(pool->log, &log);
+	must(file_map(file_find(pool, "small"), 9, 1, 0, 1));
+	must(file_map(file_find(pool, "small"), 11, 1, 0, 1));
+	daxl_page_t leaf = daxl_node_child(file_find(pool, "large")->version->root, 0)->page[0];
+	struct daxl_md_super super = pool->super;
+	daxl_pool_abandon(pool);
+	image->base[100] ^= 1; /* the superblock */
+	page_at(image, leaf)->crc ^= 1;
+	page_at(image, newest_slot(image, &(int){0}).table.page)->crc ^= 1;
+	image->base[super.log_off + log.head % (super.log_size / 64) * 64 + 20] ^= 1;
+}
+
+struct crash {
+	const struct image *image;
+	struct image copy;
+	unsigned left; /* events until the crash */
+};
+
+static void count_down(struct daxl_media *media, enum daxl_media_event event, const void *addr, const void *src,
+                       size_t len, void *arg)
+{
+	struct crash *crash = arg;
+
+	(void)media;
+	if (crash->left == 0 || --crash->left)
+		return;
+	image_copy(&crash->copy, crash->image);
+	if (event == DAXL_MEDIA_EV_STORE && src) /* half of it has landed */
+		memcpy(crash->copy.base + ((const char *)addr - crash->image->base), src, len / 16 * 8);
+}
+
+/* Every name with size and blocks, without what repair has added. */
+static void files_of(struct daxl_inode *ino, void *arg)
+{
+	struct text *text = arg;
+
+	if (ino->name && strncmp(ino->name->bytes, "lost+found", 10) != 0)
+		text_add(text, "%s %" PRIu64 " %" PRIu64 "\n", ino->name->bytes, ino->version->size,
+		         ino->version->blocks);
+}
+
+static char *kept_files(const struct image *image)
+{
+	struct text text = {0};
+	struct daxl_pool *pool = image_open(image);
+
+	daxl_ids_each(pool, files_of, &text);
+	daxl_pool_abandon(pool);
+	return text.bytes;
+}
+
+START_TEST(a_repair_that_a_crash_cut_short_can_be_run_again)
+{
+	struct image damaged;
+	struct findings findings;
+	char *whole = NULL;
+	unsigned n = 1;
+
+	make_damaged(&damaged, 4096);
+	for (;; n++) {
+		struct image image;
+		struct crash crash = {.image = &image, .left = n};
+
+		image_copy(&image, &damaged);
+		daxl_media_observe(count_down, &crash);
+		int rc = check(&image, true, &findings);
+		daxl_media_observe(NULL, NULL);
+		ck_assert_int_eq(rc, 1);
+		if (!whole)
+			whole = kept_files(&image);
+		image_free(&image);
+		if (crash.left)
+			break;
+		rc = check(&crash.copy, true, &findings);
+		ck_assert_msg(rc == 0 || rc == 1, "crash %u: %d (%s)", n, rc, daxl_error_last());
+		expect_clean(&crash.copy, "after a second repair");
+		char *again = kept_files(&crash.copy);
+		texts_equal(whole, again, "after a second repair");
+		free(again);
+		image_free(&crash.copy);
+	}
+	ck_assert_uint_gt(n, 40);
+	free(whole);
+	image_free(&damaged);
+}
+END_TEST
+
+/* Fails the n-th passage through any fault point. */
+static bool fail_nth(const char *point, void *arg)
+{
+	unsigned *left = arg;
+
+	(void)point;
+	return *left && --*left == 0;
+}
+
+START_TEST(whatever_fails_nothing_is_made_worse)
+{
+	struct image damaged;
+	struct findings findings;
+
+	make_damaged(&damaged, 4096);
+	for (unsigned fix = 0; fix < 2; fix++) {
+		for (unsigned n = 1;; n += 1 + n / 40) {
+			unsigned left = n;
+			struct image image;
+
+			image_copy(&image, &damaged);
+			daxl_fault_set(fail_nth, &left);
+			int rc = check(&image, fix, &findings);
+			daxl_fault_set(NULL, NULL);
+			/* A read that fails is a finding; of the roots it may be the end. */
+			ck_assert_msg(rc == 1 || rc == -ENOMEM || rc == -EIO || (fix && rc == -EUCLEAN), "fault %u: %d",
+			              n, rc);
+			if (fix && rc == -ENOMEM)
+				ck_assert_uint_eq(findings.repaired, 0);
+			if (fix && rc < 0) { /* perhaps all was done but the close */
+				rc = check(&image, true, &findings);
+				ck_assert(rc == 0 || rc == 1);
+			}
+			if (fix)
+				expect_clean(&image, "after a fault and a repair");
+			image_free(&image);
+			if (left)
+				break;
+		}
+	}
+	image_free(&damaged);
+}
+END_TEST
+
+START_TEST(large_blocks_hold_many_pages)
+{
+	struct image image;
+	struct findings findings;
+	struct daxl_pool *pool;
+
+	make_damaged(&image, 16384);
+	ck_assert_int_eq(check(&image, false, &findings), 1);
+	ck_assert_uint_eq(findings.by_severity[DAXL_SEVERITY_ERROR], 2);
+	ck_assert_uint_eq(findings.by_severity[DAXL_SEVERITY_WARNING], 2);
+	ck_assert_int_eq(image_try(&image, false, &pool), -EUCLEAN);
+	repair(&image, &findings);
+	image_free(&image);
+}
+END_TEST
+
 START_TEST(report_can_end_the_check)
 {
 	struct image image;
@@ -501,6 +694,10 @@ int main(void)
 	ADD(a_damaged_record_is_an_error_and_what_does_not_depend_on_it_is_kept);
 	ADD(a_file_whose_creation_is_lost_comes_back_under_another_name);
 	ADD(records_behind_a_gap_longer_than_the_window_are_not_forgotten);
+	ADD(a_pool_in_long_use_has_room_for_the_repair);
+	ADD(a_repair_that_a_crash_cut_short_can_be_run_again);
+	ADD(whatever_fails_nothing_is_made_worse);
+	ADD(large_blocks_hold_many_pages);
 	ADD(report_can_end_the_check);
 	ADD(ended_before_anything_was_found_it_is_cancelled);
 	ADD(the_public_call_checks_a_path);

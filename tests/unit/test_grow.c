@@ -121,8 +121,8 @@ struct crashes {
 	unsigned n;
 };
 
-static void snapshot(struct daxl_media *media, enum daxl_media_event event, const void *addr, const void *src, size_t len,
-                     void *arg)
+static void snapshot(struct daxl_media *media, enum daxl_media_event event, const void *addr, const void *src,
+                     size_t len, void *arg)
 {
 	struct crashes *crashes = arg;
 
@@ -162,7 +162,7 @@ START_TEST(a_crash_at_any_step_leaves_the_old_or_the_new_pool)
 			ck_assert(pool->super.pool_size == OLD_SIZE || pool->super.pool_size == NEW_SIZE);
 			ck_assert(!new || pool->super.pool_size == NEW_SIZE);
 			if (pool->super.pool_size == NEW_SIZE) {
-				new++;
+				new ++;
 				if (again)
 					fill(pool, "second");
 			} else {
@@ -177,6 +177,33 @@ START_TEST(a_crash_at_any_step_leaves_the_old_or_the_new_pool)
 	ck_assert_uint_gt(old, 0);
 	ck_assert_uint_gt(new, 0);
 	free(was);
+	image_free(&image);
+}
+END_TEST
+
+/* No new block is to be had before the record is durable. */
+static void still_small(const char *point, void *arg)
+{
+	struct daxl_pool *pool = arg;
+	struct daxl_space_stat stat;
+
+	if (strcmp(point, "commit:ticket") != 0 && strcmp(point, "log-stored") != 0 &&
+	    strcmp(point, "commit:durable") != 0)
+		return;
+	daxl_space_stat(pool->space, &stat);
+	ck_assert_uint_eq(stat.total, OLD_SIZE / 4096);
+}
+
+START_TEST(nobody_gets_a_new_block_before_the_growth_is_durable)
+{
+	struct image image;
+
+	make(&image, 4096);
+	struct daxl_pool *pool = image_open(&image);
+	daxl_hook_set(still_small, pool);
+	must(daxl_pool_enlarge(pool, NEW_SIZE));
+	daxl_hook_set(NULL, NULL);
+	must(daxl_pool_end(pool));
 	image_free(&image);
 }
 END_TEST
@@ -313,6 +340,7 @@ int main(void)
 	ADD(new_blocks_can_be_used_at_once_and_after_a_reopen);
 	ADD(it_grows_in_small_steps_too);
 	ADD(a_crash_at_any_step_leaves_the_old_or_the_new_pool);
+	ADD(nobody_gets_a_new_block_before_the_growth_is_durable);
 	ADD(growing_survives_anything_failing);
 	ADD(an_ordinary_file_becomes_longer_and_addresses_stay);
 	ADD(others_go_on_while_it_grows);
