@@ -69,9 +69,33 @@ static struct mhandle *pick(int access)
 	return NULL;
 }
 
+/* Often a file with a lease on it: most of what can go wrong needs one. */
+static struct mhandle *leased_handle(void)
+{
+	const struct mlease *l = any_lease();
+	struct mhandle *h = l ? handle_of(l->f) : NULL;
+
+	return h && (h->oflags & O_ACCMODE) == O_RDWR ? h : NULL;
+}
+
+/* Where a lease on f begins, if there is one. */
+static bool leased_off(const struct mfile *f, uint64_t *ret_off)
+{
+	const struct mlease *l = any_lease();
+
+	if (!l || l->f != f || l->nspans == 0)
+		return false;
+	*ret_off = l->spans[0].start;
+	return true;
+}
+
 struct mhandle *any_handle(void)
 {
-	struct mhandle *h = chance(93) ? pick(O_RDWR) : NULL;
+	struct mhandle *h = chance(35) ? leased_handle() : NULL;
+
+	if (h)
+		return h;
+	h = chance(93) ? pick(O_RDWR) : NULL;
 
 	return h ? h : pick(-1);
 }
@@ -98,6 +122,8 @@ off_t any_off(const struct mfile *f)
 {
 	uint64_t x;
 
+	if (chance(25) && leased_off(f, &x))
+		return (off_t)clip(x + (chance(50) ? rnd(model.block) : 0));
 	switch (rnd(8)) {
 	case 0:
 		x = f->size;
@@ -142,6 +168,10 @@ off_t any_len(void)
 
 off_t aligned_off(const struct mfile *f)
 {
+	uint64_t x;
+
+	if (chance(20) && leased_off(f, &x))
+		return (off_t)x;
 	return (off_t)(chance(70) ? block_down(rnd(f->size + 1)) : block_down(rnd(model.maxlen)));
 }
 

@@ -84,8 +84,8 @@ void fail(const char *fmt, ...)
 	va_end(ap);
 	fprintf(stderr, "\nlibrary's last message: %s\n", daxl_errormsg());
 	fprintf(stderr, "again: --seed %" PRIu64 " --ops %" PRIu64 " --block-size %" PRIu64 " --pool-size %" PRIu64
-	                " --files %u --crash-every %u\n",
-	        model.seed, model.ops, model.block, model.pool_size, model.nfiles, model.crash_every);
+	                " --files %u --file-size %" PRIu64 " --crash-every %u\n",
+	        model.seed, model.ops, model.block, model.start_size, model.nfiles, model.maxlen, model.crash_every);
 	for (int i = 0; i < 2; i++)
 		if (!getenv("DAXL_KEEP"))
 			(void)remove(model.path[i]);

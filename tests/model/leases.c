@@ -121,7 +121,8 @@ void lease_look(struct mlease *l)
 		fail("lease extents: two counts");
 	for (size_t i = 0; i < l->nexts; i++) {
 		const struct daxl_extent *e = &l->exts[i];
-		bool hole = e->flags & DAXL_EXTENT_HOLE, shown = !hole && (!(e->flags & DAXL_EXTENT_UNWRITTEN) || l->mode == DAXL_LEASE_WRITE);
+		bool hole = e->flags & DAXL_EXTENT_HOLE, unwritten = e->flags & DAXL_EXTENT_UNWRITTEN;
+		bool shown = !hole && (!unwritten || l->mode == DAXL_LEASE_WRITE);
 
 		if (!lease_covers(l, e->file_off, e->file_off + e->len))
 			fail("lease %" PRIu64 ": extent [%" PRIu64 ", +%" PRIu64 ") is not in it", l->id, e->file_off, e->len);
@@ -178,6 +179,17 @@ void lease_recalled(struct daxl_lease *lease, const struct daxl_recall *recall, 
 	must(daxl_lease_return(l->lease), "return inside a recall");
 }
 
+static void check_junk(const struct mlease *l)
+{
+	for (size_t i = 0; i < l->njunk; i++) {
+		const struct junk *j = &l->junk[i];
+
+		if (j->addr[0] != j->pattern || memcmp(j->addr, j->addr + 1, j->len - 1) != 0)
+			fail("lease %" PRIu64 ": block %" PRIu64 ", in limbo, was used while it was pinned (L1)", l->id,
+			     (uint64_t)(j->addr - (unsigned char *)daxl_pool_base(model.pool)) / model.block);
+	}
+}
+
 static void take_events(void)
 {
 	struct daxl_event event;
@@ -198,6 +210,8 @@ int lease_fence(struct daxl_lease *lease, void *arg)
 	note_more(" [fence %" PRIu64 "%s]", l->id, l->fences ? "" : " fails");
 	if (!l->fences)
 		return -EIO;
+	check_junk(l);
+	l->njunk = 0; /* from now on its blocks may be somebody else's */
 	l->fenced = true;
 	model.fences++;
 	return 0;
@@ -213,14 +227,6 @@ void lease_released(void *arg)
 }
 
 /* --- giving way --- */
-
-static void check_junk(const struct mlease *l)
-{
-	for (size_t i = 0; i < l->njunk; i++)
-		for (uint64_t k = 0; k < l->junk[i].len; k++)
-			if (l->junk[i].addr[k] != l->junk[i].pattern)
-				fail("lease %" PRIu64 ": a block in limbo was used while it was pinned (L1)", l->id);
-}
 
 void lease_unpin(struct mlease *l)
 {
@@ -372,7 +378,8 @@ static void check_state(struct mlease *l)
 			make_junk(l);
 		break;
 	default:
-		if (!l->returned && (!model.call || !l->owner || model.call->wait.owner != l->owner))
+		if (!l->returned && (!model.call || !l->owner ||
+		                     (model.call->wait.owner != l->owner && model.call->owner != l->owner)))
 			fail("lease %" PRIu64 " is RETURNED, and nobody did that", l->id);
 		l->returned = true;
 	}
@@ -384,4 +391,7 @@ void leases_upkeep(void)
 	for (unsigned i = 0; i < MAX_LEASES; i++)
 		if (model.leases[i] && !model.leases[i]->freed)
 			check_state(model.leases[i]);
+	for (unsigned i = 0; i < MAX_LEASES; i++)
+		if (model.leases[i])
+			check_junk(model.leases[i]);
 }

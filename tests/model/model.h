@@ -135,7 +135,7 @@ struct op {
 struct model {
 	uint64_t seed, rng;
 	uint64_t ops, step;
-	uint64_t block, pool_size;
+	uint64_t block, pool_size, start_size; /* the pool's, now and when it was made */
 	unsigned nfiles, nnames, crash_every;
 	bool verbose;
 	char path[2][256];

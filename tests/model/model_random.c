@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * model_random [--seed N] [--ops N] [--block-size N] [--pool-size N] [--files N] [--crash-every N] [--without op,op]
- * [--dir PATH] [--verbose]
+ * model_random [--seed N] [--ops N] [--block-size N] [--pool-size N] [--files N] [--file-size N] [--crash-every N]
+ * [--without op,op] [--dir PATH] [--verbose]
+ *
+ * --file-size: bytes up to which files are made on purpose; against it stands --pool-size.
  *
  * Exit status 0: no difference. Without --seed the environment's DAXL_SEED counts, else the clock. DAXL_KEEP in the environment keeps
  * the pool file after a failure.
@@ -58,8 +60,8 @@ static const struct op *any_op(void)
 
 static void use(const char *program)
 {
-	fprintf(stderr, "use: %s [--seed N] [--ops N] [--block-size N] [--pool-size N] [--files N] [--crash-every N]\n"
-	                "       [--without OP,OP] [--dir PATH] [--verbose]\noperations:",
+	fprintf(stderr, "use: %s [--seed N] [--ops N] [--block-size N] [--pool-size N] [--files N] [--file-size N]\n"
+	                "       [--crash-every N] [--without OP,OP] [--dir PATH] [--verbose]\noperations:",
 	        program);
 	for (unsigned i = 0; i < nops; i++)
 		fprintf(stderr, " %s", ops[i]->name);
@@ -86,7 +88,8 @@ static const char *read_options(int argc, char **argv)
 		{ "block-size", required_argument, NULL, 'b' }, { "pool-size", required_argument, NULL, 'p' },
 		{ "files", required_argument, NULL, 'f' },      { "crash-every", required_argument, NULL, 'c' },
 		{ "without", required_argument, NULL, 'w' },    { "dir", required_argument, NULL, 'd' },
-		{ "verbose", no_argument, NULL, 'v' },          { NULL, 0, NULL, 0 },
+		{ "file-size", required_argument, NULL, 'l' },  { "verbose", no_argument, NULL, 'v' },
+		{ NULL, 0, NULL, 0 },
 	};
 	const char *seed = getenv("DAXL_SEED"), *dir = getenv("TMPDIR");
 	int opt;
@@ -112,6 +115,9 @@ static const char *read_options(int argc, char **argv)
 			break;
 		case 'c':
 			model.crash_every = (unsigned)number(optarg);
+			break;
+		case 'l':
+			model.maxlen = number(optarg);
 			break;
 		case 'w':
 			leave_out(optarg);
@@ -153,8 +159,9 @@ static void set_up(const char *dir)
 
 	if (model.pool_size == 0)
 		model.pool_size = model.block <= 65536 ? UINT64_C(64) << 20 : UINT64_C(256) << 20;
-	model.maxlen = blocks * model.block;
+	model.maxlen = model.maxlen >= 4 * model.block ? block_up(model.maxlen) : blocks * model.block;
 	model.room = 4 * model.maxlen + 16 * model.block;
+	model.start_size = model.pool_size;
 	model.max_size = (uint64_t)INT64_MAX & ~(model.block - 1);
 	model.rng = model.seed;
 	model.io = calloc(1, model.room);

@@ -90,7 +90,7 @@ static bool write_prepare(struct call *c)
 	}
 	c->need = (uint64_t)c->len / model.block + 3;
 	fill_random(model.io, (size_t)c->len);
-	c->pieces = c->flags || c->waitp || chance(25);
+	c->pieces = c->flags || chance(25);
 	return true;
 }
 
@@ -98,7 +98,8 @@ static bool plain_write_prepare(struct call *c)
 {
 	if (!write_prepare(c))
 		return false;
-	note("write %p name %d [%lld, +%lld)%s%s", (void *)c->h->f, c->h->f->name, (long long)c->off, (long long)c->len, c->h->oflags & O_APPEND ? " append" : "", c->pieces ? " in pieces" : "");
+	note("write %p name %d [%lld, +%lld)%s%s", (void *)c->h->f, c->h->f->name, (long long)c->off, (long long)c->len,
+	     c->h->oflags & O_APPEND ? " append" : "", c->pieces ? " in pieces" : "");
 	return true;
 }
 
@@ -116,7 +117,7 @@ static ssize_t write_run(struct call *c)
 {
 	struct iovec iov[PIECES_MAX];
 
-	if (!c->pieces)
+	if (!c->pieces && !c->waitp)
 		return daxl_pwrite(c->h->file, model.io, (size_t)c->len, c->off);
 	return daxl_pwritev(c->h->file, iov, cut(iov, model.io, (uint64_t)c->len), c->off, c->flags, c->waitp);
 }

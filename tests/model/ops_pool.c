@@ -147,8 +147,8 @@ static void stat_step(void)
 	struct daxl_pool_stat st;
 	uint64_t files = 0, open_files = 0;
 
-	note("pool stat");
 	must(daxl_pool_stat(model.pool, &st), "pool stat");
+	note("pool stat: %" PRIu64 " blocks free, %" PRIu64 " kept back", st.free_blocks, st.reserved_blocks);
 	for (unsigned i = 0; i < model.nnames; i++)
 		files += model.names[i] != NULL;
 	for (unsigned i = 0; i < MAX_HANDLES; i++)

@@ -66,7 +66,14 @@ static bool fallocate_note(struct call *c, const char *what)
 
 static bool allocate_prepare(struct call *c)
 {
-	return range_prepare(c, chance(50) ? FALLOC_FL_KEEP_SIZE : 0) && fallocate_note(c, "allocate");
+	if (!range_prepare(c, chance(50) ? FALLOC_FL_KEEP_SIZE : 0))
+		return false;
+	if (c->len > 0 && c->off >= 0 && chance(20)) { /* much, so that small pools get full */
+		c->off = 0;
+		c->len = (off_t)model.maxlen;
+		c->need = model.maxlen / model.block + 4;
+	}
+	return fallocate_note(c, "allocate");
 }
 
 static bool punch_prepare(struct call *c)

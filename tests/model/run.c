@@ -117,6 +117,15 @@ static void make_way(struct call *c, int tries)
 	give_way_owner(c->owner);
 }
 
+static const char *how_it_waits(const struct call *c)
+{
+	if (!c->waitp)
+		return "";
+	if (c->wait.on_timeout == DAXL_ON_TIMEOUT_LIMBO)
+		return " limbo";
+	return c->wait.on_timeout ? " fence" : c->wait.owner ? " owned" : "";
+}
+
 /* Makes the call once. True: it was settled, well or not. */
 static bool try_once(struct call *c, int tries)
 {
@@ -133,9 +142,7 @@ static bool try_once(struct call *c, int tries)
 
 	leases_upkeep();
 	model.call = NULL;
-	note_more("%s = %zd",
-	          c->waitp == NULL ? "" : c->wait.on_timeout == DAXL_ON_TIMEOUT_LIMBO ? " limbo" : c->wait.on_timeout ? " fence" : c->wait.owner ? " owned" : "",
-	          rc);
+	note_more("%s = %zd", how_it_waits(c), rc);
 	if (want < 0 && (rc != want || c->recalls))
 		fail("%s: expected %zd and nobody recalled (L5), got %zd and %u recalls", c->op->name, want, rc, c->recalls);
 	want = c->op->expect(c); /* recall functions may have committed */
@@ -178,16 +185,17 @@ static void no_wait(struct call *c)
 	c->waitp = NULL; /* the handle's default, which is not to wait */
 }
 
-/* Mostly NULL, for the handle's default. Else with an owner, and rarely with limbo or fence at the deadline. */
+/* Mostly NULL, for the handle's default. Else with an owner, and where holders are in the way often with limbo or fence. */
 static void choose_wait(struct call *c)
 {
-	no_wait(c);
-	if (chance(60))
+	bool held_up = c->h && in_the_way(c->h->f);
+
+	if (chance(held_up ? 40 : 60))
 		return;
 	c->waitp = &c->wait;
 	if (chance(40))
 		c->wait.owner = lease_owner();
-	if (chance(30)) {
+	if (chance(held_up ? 50 : 5)) {
 		c->wait.timeout_ms = 2; /* longer than the leases' own deadlines */
 		c->wait.on_timeout = c->op->limbo && chance(60) ? DAXL_ON_TIMEOUT_LIMBO : DAXL_ON_TIMEOUT_FENCE;
 	}
@@ -202,9 +210,10 @@ void run_op(const struct op *op)
 		leases_upkeep();
 		return;
 	}
-	choose_wait(&c);
+	no_wait(&c);
 	if (!op->prepare(&c))
 		return;
+	choose_wait(&c);
 	for (int tries = 0; !try_once(&c, tries); tries++) {
 		if (tries == TRIES)
 			fail("%s: holders have given way %d times and it still does not go on", op->name, TRIES);
