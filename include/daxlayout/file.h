@@ -67,7 +67,7 @@ struct daxl_stat {
  *   -EROFS         the pool is open read-only, and O_RDWR is asked for or a file would have to be made
  *   -ENOSPC        no room to make the file, or for what O_TRUNC has to copy
  *   -EUCLEAN       the file is damaged (in a pool opened read-only because of it)
- *   -ENOMEM
+ *   -ENOMEM        with O_CREAT, the file may have been made
  *   and with O_TRUNC the errors of waiting (struct daxl_wait)
  */
 DAXL_API int daxl_open(struct daxl_pool *pool, const char *name, int oflags, struct daxl_file **ret_file);

@@ -67,7 +67,7 @@ DAXL_API int daxl_fallocate(struct daxl_file *file, int mode, off_t off, off_t l
  *   -EINVAL   size negative
  *   -EBADF    the handle is O_RDONLY
  *   -EFBIG    past the largest file size
- *   -ENOSPC   no room for a copy of the block at the new end
+ *   -ENOSPC   no room for a copy of the old last block, if it is shared, or with LIMBO of the new one
  *   -ENOMEM
  *   and the errors of waiting; LIMBO may be used
  */

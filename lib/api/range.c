@@ -176,7 +176,11 @@ DAXL_API int daxl_break_begin(struct daxl_file *file, off_t off, off_t len, int 
 DAXL_API int daxl_break_poll(struct daxl_break_handle *handle)
 {
 	DAXL_NEED(handle);
-	return daxl_abreak_poll(handle);
+	int rc = daxl_abreak_poll(handle);
+
+	if (rc == -ETIMEDOUT) /* perhaps found out long ago, or by another thread: says so each time */
+		return daxl_fail(ETIMEDOUT, "the break's time is over, and not all holders have given way");
+	return rc == -ECANCELED ? daxl_fail(ECANCELED, "the break was cancelled") : rc;
 }
 
 DAXL_API void daxl_break_end(struct daxl_break_handle *handle)

@@ -24,8 +24,8 @@
  *   other slot. Until that is durable the pool is what it was, and the repair can be run again; after it the
  *   pool is an ordinary one. It is closed cleanly at once, which writes the second slot.
  *
- * So repair has no writing of its own that could go wrong; it is loading with other eyes and the checkpoint that follows
- * every load. It needs room for that checkpoint: -ENOSPC if too little is proven free.
+ * So repair has no writing of its own that could go wrong; it is loading with other eyes and the checkpoint that
+ * follows every load. It needs room for that checkpoint: -ENOSPC if too little is proven free.
  */
 #include <errno.h>
 #include <string.h>

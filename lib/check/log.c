@@ -2,8 +2,8 @@
 /*
  * The log, as far as it goes and beyond.
  *
- * Records before the first damaged one are replayed as ever. Those behind it are tried too: most speak of other files or
- * other places than the one that is lost. A record that contradicts the files is left out, and then:
+ * Records before the first damaged one are replayed as ever. Those behind it are tried too: most speak of other files
+ * or other places than the one that is lost. A record that contradicts the files is left out, and then:
  *
  * - the file it is about, if there is none, is made, with a name that says so; the record that made it is what is lost;
  * - blocks it maps which somebody else has are contested. Which of the two is right cannot be told, so neither keeps

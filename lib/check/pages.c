@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Checkpoint pages with both their copies. Loading reads the second copy only when the first is bad; a check reads both,
- * for a copy that is bad is of no use on the day it is needed.
+ * Checkpoint pages with both their copies. Loading reads the second copy only when the first is bad; a check reads
+ * both, for a copy that is bad is of no use on the day it is needed.
  */
 #include <errno.h>
 #include <inttypes.h>

@@ -323,7 +323,7 @@ static int run_clean(struct daxl_ckpt *ckpt)
 
 	/* A checkpoint frees pages and retires nodes: the second one frees theirs, and a third should find nothing. */
 	for (unsigned i = 0; i < 4 && !err; i++) {
-		daxl_rcu_barrier();
+		(void)daxl_wait_for_frees(ckpt->pool);
 		daxl_mutex_lock(&ckpt->mutex);
 		bool ready = nothing_new(ckpt);
 		if (!ready)

@@ -115,10 +115,13 @@ struct daxl_pool {
 	bool ckpt_active;          /* changed with the gate closed */
 	struct daxl_inode *dirty;  /* lock-free: files changed since the cut */
 	struct daxl_stats_shared *stats;
-	/* what retired versions wait on while a checkpoint runs: see retire.c */
+	/* retired versions: see retire.c. retired_wait is what they wait on while a checkpoint runs, guarded by retire_mutex */
 	struct daxl_mutex retire_mutex; /* rank SPACE */
 	struct daxl_retire *retired_wait;
-	uint64_t retires_out;      /* atomic: retires whose grace period has not ended */
+	struct daxl_retire *retire_list;  /* atomic: those that wait for the next grace period */
+	struct daxl_retire *retire_grace; /* those whose one is under way; the callback's */
+	uint64_t retire_rounds;           /* atomic: batches that have been freed */
+	struct rcu_head retire_rcu;
 	uint64_t blocks_out;       /* atomic: blocks that these will let go */
 	uint64_t records;          /* atomic: committed since the pool was opened */
 	uint64_t ckpt_asked;       /* atomic: somebody is about to run the checkpoint that is due */
@@ -187,7 +190,6 @@ static inline struct daxl_version *daxl_version_get(const struct daxl_inode *ino
 
 /* --- commit.c: changes and their record --- */
 struct daxl_retire { /* what a replaced version leaves behind; waits for its grace period */
-	struct rcu_head rcu;
 	struct daxl_pool *pool;
 	struct daxl_version *old;
 	struct daxl_dropped dropped;
@@ -199,7 +201,7 @@ struct daxl_retire { /* what a replaced version leaves behind; waits for its gra
 /* Memory of versions and retires (retire.c): NULL when there is none; NULL may be freed. */
 struct daxl_version *daxl_version_alloc(struct daxl_pool *pool);
 void daxl_version_free(struct daxl_pool *pool, struct daxl_version *version);
-struct daxl_retire *daxl_retire_alloc(struct daxl_pool *pool); /* cleared */
+struct daxl_retire *daxl_retire_alloc(struct daxl_pool *pool);
 void daxl_retire_free(struct daxl_pool *pool, struct daxl_retire *retire);
 
 struct daxl_change {

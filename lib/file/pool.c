@@ -153,8 +153,8 @@ static void free_inode(struct daxl_inode *ino, void *arg)
 static void pool_free(struct daxl_pool *pool)
 {
 	daxl_background_stop(pool->background);
-	if (__atomic_load_n(&pool->retires_out, __ATOMIC_ACQUIRE) != 0)
-		daxl_rcu_barrier();
+	while (daxl_wait_for_frees(pool))
+		;
 	daxl_retire_flush(pool);
 	if (pool->ckpt != NULL)
 		daxl_ckpt_destroy(pool->ckpt);

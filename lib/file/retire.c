@@ -10,11 +10,17 @@
  * version can be replaced that the checkpoint needs, and its grace period ends later still. A version replaced before
  * the cut may then wait for nothing; that does no harm.
  *
+ * Retires go through grace periods in batches: at most one callback of a pool is out. pool->retire_list collects those
+ * that wait for the next grace period, retire_grace has those whose one is under way. The callback frees the
+ * batch whose grace period is over and sends the list into the next. The list's head says who has to begin:
+ *
+ *     NULL   nothing is out: who comes now is the batch, and queues the callback
+ *     none   a grace period is under way, nothing waits for the next one
+ *     else   the newest that waits
+ *
  * A node's pages belong to the last durable checkpoint and are handed to the checkpointer when the node goes. They
  * are read then, not earlier: a running checkpoint gives pages to nodes that are replaced already.
  */
-#include <string.h>
-
 #include "base/hook.h"
 #include "file/file.h"
 
@@ -35,10 +41,7 @@ void daxl_version_free(struct daxl_pool *pool, struct daxl_version *version)
 
 struct daxl_retire *daxl_retire_alloc(struct daxl_pool *pool)
 {
-	struct daxl_retire *retire = daxl_slab_alloc(pool->slab, sizeof(*retire));
-	if (retire != NULL)
-		memset(retire, 0, sizeof(*retire));
-	return retire;
+	return daxl_slab_alloc(pool->slab, sizeof(struct daxl_retire));
 }
 
 void daxl_retire_free(struct daxl_pool *pool, struct daxl_retire *retire)
@@ -46,6 +49,8 @@ void daxl_retire_free(struct daxl_pool *pool, struct daxl_retire *retire)
 	if (retire != NULL)
 		daxl_slab_free(pool->slab, retire, sizeof(*retire));
 }
+
+static struct daxl_retire none; /* its address is the mark */
 
 static void unref_run(daxl_blk_t blk, daxl_nblk_t len, void *arg)
 {
@@ -72,13 +77,11 @@ static void free_nodes(struct daxl_retire *retire)
 }
 
 /* The grace period is over. On the RCU worker's thread. */
-static void retire_now(struct rcu_head *head)
+static void retire_now(struct daxl_pool *pool, struct daxl_retire *retire)
 {
-	struct daxl_retire *retire = daxl_container_of(head, struct daxl_retire, rcu);
-	struct daxl_pool *pool = retire->pool;
-
 	daxl_dropped_each_run(&retire->dropped, unref_run, pool);
-	__atomic_fetch_sub(&pool->blocks_out, retire->blocks, __ATOMIC_RELAXED);
+	if (retire->blocks != 0)
+		__atomic_fetch_sub(&pool->blocks_out, retire->blocks, __ATOMIC_RELAXED);
 	daxl_mutex_lock(&pool->retire_mutex);
 	bool wait = pool->ckpt_active;
 	if (wait) {
@@ -88,16 +91,41 @@ static void retire_now(struct rcu_head *head)
 	daxl_mutex_unlock(&pool->retire_mutex);
 	if (!wait)
 		free_nodes(retire);
-	/* Release: who sees the count fall sees the blocks free. */
-	__atomic_fetch_sub(&pool->retires_out, 1, __ATOMIC_RELEASE);
+}
+
+/* A batch's grace period is over. On the RCU worker's thread. */
+static void retire_batch(struct rcu_head *head)
+{
+	struct daxl_pool *pool = daxl_container_of(head, struct daxl_pool, retire_rcu);
+	struct daxl_retire *over = pool->retire_grace, *idle = &none, *next;
+
+	for (; over != NULL; over = next) {
+		next = over->next;
+		retire_now(pool, over);
+	}
+	/* Release, both: who sees the round over, or NULL, sees the blocks free. After NULL the pool may be gone. */
+	__atomic_store_n(&pool->retire_rounds, pool->retire_rounds + 1, __ATOMIC_RELEASE);
+	if (__atomic_compare_exchange_n(&pool->retire_list, &idle, NULL, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+		return;
+	pool->retire_grace = __atomic_exchange_n(&pool->retire_list, &none, __ATOMIC_ACQUIRE);
+	daxl_rcu_call(&pool->retire_rcu, retire_batch);
 }
 
 void daxl_retire_start(struct daxl_retire *retire)
 {
 	struct daxl_pool *pool = retire->pool;
-	__atomic_fetch_add(&pool->retires_out, 1, __ATOMIC_RELAXED);
-	__atomic_fetch_add(&pool->blocks_out, retire->blocks, __ATOMIC_RELAXED);
-	daxl_rcu_call(&retire->rcu, retire_now);
+	struct daxl_retire *head = __atomic_load_n(&pool->retire_list, __ATOMIC_RELAXED);
+
+	if (retire->blocks != 0)
+		__atomic_fetch_add(&pool->blocks_out, retire->blocks, __ATOMIC_RELAXED);
+	do
+		retire->next = head == &none ? NULL : head;
+	while (!__atomic_compare_exchange_n(&pool->retire_list, &head, head != NULL ? retire : &none, true,
+	                                    __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
+	if (head == NULL) {
+		pool->retire_grace = retire;
+		daxl_rcu_call(&pool->retire_rcu, retire_batch);
+	}
 }
 
 void daxl_retire_flush(struct daxl_pool *pool)
@@ -116,8 +144,13 @@ void daxl_retire_flush(struct daxl_pool *pool)
 bool daxl_wait_for_frees(struct daxl_pool *pool)
 {
 	daxl_assert_no_locks();
-	if (__atomic_load_n(&pool->retires_out, __ATOMIC_ACQUIRE) == 0)
-		return false;
-	daxl_rcu_barrier();
-	return true;
+	/* One batch is under way, and what came since then is in the next. */
+	uint64_t begun = __atomic_load_n(&pool->retire_rounds, __ATOMIC_ACQUIRE);
+	bool any = false;
+	while (__atomic_load_n(&pool->retire_list, __ATOMIC_ACQUIRE) != NULL &&
+	       __atomic_load_n(&pool->retire_rounds, __ATOMIC_ACQUIRE) - begun < 2) {
+		daxl_rcu_barrier();
+		any = true;
+	}
+	return any;
 }

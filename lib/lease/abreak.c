@@ -26,9 +26,9 @@ struct daxl_break_handle {
 	struct daxl_break_handle *woken_next, **woken_prev; /* prev NULL: not in the list */
 };
 
-struct daxl_break_part *daxl_break_part_of(struct daxl_break *brk, unsigned i)
+struct daxl_break_part *daxl_break_held_part(struct daxl_break *brk)
 {
-	return brk->held ? &brk->held->brk.part[0] : &brk->part[i];
+	return &brk->held->brk.part[0];
 }
 
 bool daxl_break_held_level(const struct daxl_break *brk, enum daxl_level level)
@@ -284,7 +284,7 @@ int daxl_abreak_begin(struct daxl_domain *domain, struct daxl_range_lock *rl, da
 	daxl_waiter_add(&h->waiter, rl->key);
 	if (h->brk.cancel)
 		daxl_waiter_add(&h->waiter, daxl_cancel_key(h->brk.cancel));
-	daxl_break_queue(&h->brk);
+	(void)daxl_break_queue(&h->brk); /* check_begin asks again, with all else that it looks at */
 	rc = check_begin(h);
 	if (rc) {
 		daxl_waiter_remove(&h->waiter);

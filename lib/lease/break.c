@@ -128,6 +128,7 @@ static int wait_done(struct daxl_break *brk, const struct daxl_clause *clauses, 
 		daxl_waiter_arm(&brk->waiter);
 		if (done(brk, clauses, n))
 			break;
+		DAXL_HOOK("break:looked");
 		rc = daxl_break_may_go_on(brk, 0);
 		if (!rc && daxl_now_ns() >= until) {
 			struct daxl_lease *victim = NULL;

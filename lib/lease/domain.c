@@ -45,7 +45,6 @@ int daxl_domain_create(struct daxl_pool *pool, unsigned block_shift, uint64_t ep
 	domain->block_shift = block_shift;
 	domain->epoch = epoch;
 	domain->break_ms = break_ms ? break_ms : 45000;
-	domain->next_lease_id = 1;
 	domain->events_tail = &domain->events;
 	daxl_mutex_init(&domain->files_mutex, DAXL_RANK_FILE);
 	daxl_mutex_init(&domain->mutex, DAXL_RANK_EVENTS);
@@ -66,7 +65,10 @@ void daxl_domain_destroy(struct daxl_domain *domain)
 
 uint64_t daxl_domain_leases(const struct daxl_domain *domain)
 {
-	return __atomic_load_n(&domain->nleases, __ATOMIC_ACQUIRE);
+	/* In this order: a lease that was freed has been created. */
+	uint64_t freed = __atomic_load_n(&domain->nfreed, __ATOMIC_ACQUIRE);
+
+	return __atomic_load_n(&domain->ncreated, __ATOMIC_RELAXED) - freed;
 }
 
 uint32_t daxl_domain_break_ms(const struct daxl_domain *domain)

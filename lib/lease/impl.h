@@ -28,8 +28,7 @@ struct daxl_domain {
 	unsigned block_shift;
 	uint64_t epoch;
 	uint32_t break_ms;
-	uint64_t next_lease_id; /* atomic */
-	uint64_t nleases;       /* atomic: created and not freed */
+	uint64_t ncreated, nfreed; /* atomic: leases; the first numbers them, too */
 	int event_fd;
 	struct daxl_mutex files_mutex; /* rank FILE: the list of range locks */
 	struct daxl_range_lock *files;
@@ -66,14 +65,18 @@ struct daxl_limbo_links {
 };
 
 struct daxl_lease {
-	DAXL_CACHE_ALIGNED uint64_t word; /* word.h */
-	uint64_t key;                     /* rl->key, constant: for waking */
+	/*
+	 * Constant from the creation. They stand around the word so that its cache line, wherever the allocator puts it, has no other lease's fields in it: pins of one do
+	 * not slow down those of another.
+	 */
+	uint64_t key; /* rl->key: for waking */
 	struct daxl_range_lock *rl;
 	struct daxl_domain *domain;
 	void *file;
 	void (*file_put)(void *file);
 	uint64_t id, generation;
 	uint64_t owner;
+	uint64_t word; /* word.h */
 	daxl_recall_fn recall;
 	daxl_fence_fn fence;
 	daxl_release_fn release;
@@ -107,6 +110,8 @@ struct daxl_lease {
 	void (*credit_give)(void *arg, unsigned slots);
 	void *credit_arg;
 };
+
+_Static_assert(offsetof(struct daxl_lease, word) >= DAXL_CACHE_LINE - sizeof(uint64_t), "shares a line with another lease");
 
 /* references (lease.c) */
 void daxl_lease_ref(struct daxl_lease *lease); /* the caller's handle, pin or reference keeps it */
@@ -173,8 +178,13 @@ void daxl_callback_leave(void);
 void daxl_break_lock(struct daxl_break *brk);   /* the range mutexes of all parts */
 void daxl_break_unlock(struct daxl_break *brk);
 bool daxl_break_first_locked(struct daxl_break *brk); /* first in all queues; marks it in service */
-void daxl_break_queue(struct daxl_break *brk);        /* enters all queues in one step */
-struct daxl_break_part *daxl_break_part_of(struct daxl_break *brk, unsigned i);
+/* Enters all queues in one step; whether it is first in all of them (and then in service). */
+bool daxl_break_queue(struct daxl_break *brk);
+struct daxl_break_part *daxl_break_held_part(struct daxl_break *brk); /* of the break that it runs inside (abreak.c) */
+static inline struct daxl_break_part *daxl_break_part_of(struct daxl_break *brk, unsigned i)
+{
+	return daxl_unlikely(brk->held != NULL) ? daxl_break_held_part(brk) : &brk->part[i];
+}
 /* Why the break may not go on waiting: 0, -ECANCELED, -hold_err. own: recalled leases of its owner that it is about to return. */
 int daxl_break_may_go_on(struct daxl_break *brk, uint32_t own);
 /* The latter alone. */

@@ -32,10 +32,8 @@ int daxl_lease_create(const struct daxl_lease_params *params, struct daxl_lease 
 {
 	const struct daxl_lease_opts *opts = params->opts;
 	struct daxl_domain *domain = params->rl->domain;
-	struct daxl_lease *lease = NULL;
+	struct daxl_lease *lease = daxl_alloc(sizeof(*lease));
 
-	/* The word has a cache line of its own: pins of one lease must not slow down those of another. */
-	lease = daxl_alloc_aligned(DAXL_CACHE_LINE, sizeof(*lease));
 	if (!lease)
 		return daxl_fail(ENOMEM, "no memory for a lease");
 	*lease = (struct daxl_lease){
@@ -45,7 +43,7 @@ int daxl_lease_create(const struct daxl_lease_params *params, struct daxl_lease 
 		.domain = domain,
 		.file = params->file,
 		.file_put = params->file_put,
-		.id = __atomic_fetch_add(&domain->next_lease_id, 1, __ATOMIC_RELAXED),
+		.id = __atomic_add_fetch(&domain->ncreated, 1, __ATOMIC_RELAXED),
 		.generation = params->generation,
 		.owner = opts->owner,
 		.recall = opts->recall,
@@ -61,13 +59,14 @@ int daxl_lease_create(const struct daxl_lease_params *params, struct daxl_lease 
 	lease->first = (struct daxl_lease_span){ .lease = lease, .start = params->start, .end = params->end };
 	init_event(lease, &lease->ev_recall, DAXL_EVENT_RECALL);
 	init_event(lease, &lease->ev_limbo, DAXL_EVENT_LIMBO_DRAINED);
-	__atomic_fetch_add(&domain->nleases, 1, __ATOMIC_RELAXED);
 	*ret_lease = lease;
 	return 0;
 }
 
 void daxl_lease_give_credit(struct daxl_lease *lease)
 {
+	if (__atomic_load_n(&lease->credit, __ATOMIC_SEQ_CST) == 0)
+		return;
 	unsigned slots = daxl_lease_take_credit(lease);
 
 	if (slots)
@@ -77,7 +76,7 @@ void daxl_lease_give_credit(struct daxl_lease *lease)
 void daxl_lease_discard(struct daxl_lease *lease)
 {
 	daxl_lease_give_credit(lease);
-	__atomic_fetch_sub(&lease->domain->nleases, 1, __ATOMIC_RELEASE);
+	__atomic_fetch_add(&lease->domain->nfreed, 1, __ATOMIC_RELEASE);
 	daxl_free(lease);
 }
 
@@ -286,7 +285,7 @@ static void last_out(struct daxl_lease *lease)
 		lease->release(lease->arg);
 		daxl_callback_leave();
 	}
-	__atomic_fetch_sub(&lease->domain->nleases, 1, __ATOMIC_RELEASE);
+	__atomic_fetch_add(&lease->domain->nfreed, 1, __ATOMIC_RELEASE);
 	lease->file_put(lease->file);
 	daxl_free(lease);
 }
@@ -297,15 +296,19 @@ DAXL_API void daxl_lease_free(struct daxl_lease *lease)
 		return;
 	struct daxl_domain *domain = lease->domain;
 
-	(void)daxl_lease_return(lease);
+	if (!(daxl_lw_load(&lease->word) & DAXL_LW_RETURNED))
+		(void)daxl_lease_return(lease);
+	if (!(lease->flags & DAXL_LEASE_QUEUE_EVENTS)) {
+		if (daxl_lw_is_last(__atomic_or_fetch(&lease->word, DAXL_LW_ENDED, __ATOMIC_SEQ_CST)))
+			last_out(lease);
+		return;
+	}
 	/* ENDED, and one more reference for this call: nothing is queued for the lease after that (daxl_event_queue looks). */
 	(void)__atomic_fetch_add(&lease->word, DAXL_LW_ENDED + DAXL_LW_REF, __ATOMIC_SEQ_CST);
-	if (lease->flags & DAXL_LEASE_QUEUE_EVENTS) {
-		if (daxl_event_unqueue(domain, &lease->ev_recall))
-			daxl_lease_unref(lease);
-		if (daxl_event_unqueue(domain, &lease->ev_limbo))
-			daxl_lease_unref(lease);
-	}
+	if (daxl_event_unqueue(domain, &lease->ev_recall))
+		daxl_lease_unref(lease);
+	if (daxl_event_unqueue(domain, &lease->ev_limbo))
+		daxl_lease_unref(lease);
 	daxl_lease_unref(lease);
 }
 

@@ -63,7 +63,7 @@ bool daxl_break_first_locked(struct daxl_break *brk)
 	return true;
 }
 
-void daxl_break_queue(struct daxl_break *brk)
+bool daxl_break_queue(struct daxl_break *brk)
 {
 	daxl_break_lock(brk);
 	for (unsigned i = 0; i < brk->nparts; i++) {
@@ -83,8 +83,11 @@ void daxl_break_queue(struct daxl_break *brk)
 		part->in_service = false;
 		part->changing = 0;
 	}
+	bool first = daxl_break_first_locked(brk);
+
 	daxl_break_unlock(brk);
 	brk->entered = true;
+	return first;
 }
 
 static void unqueue_locked(struct daxl_break_part *part)
@@ -115,17 +118,11 @@ static void unmark_all_locked(struct daxl_break *brk)
 	brk->changing = false;
 }
 
-/* Waits, listening, until the break is first. On failure it is still queued. */
+/* The break was not first: waits, listening, until it is. On failure it is still queued. */
 static int wait_first(struct daxl_break *brk)
 {
 	int rc = 0;
 
-	daxl_break_lock(brk);
-	bool first = daxl_break_first_locked(brk);
-
-	daxl_break_unlock(brk);
-	if (first)
-		return 0;
 	if (brk->nowait)
 		return daxl_fail(brk->nowait_err, "another operation is on the range");
 	if (daxl_may_not_wait())
@@ -135,7 +132,8 @@ static int wait_first(struct daxl_break *brk)
 	for (;;) {
 		daxl_waiter_arm(&brk->waiter);
 		daxl_break_lock(brk);
-		first = daxl_break_first_locked(brk);
+		bool first = daxl_break_first_locked(brk);
+
 		daxl_break_unlock(brk);
 		if (first)
 			break;
@@ -158,9 +156,10 @@ int daxl_break_enter(struct daxl_break *brk)
 	if (brk->held)
 		return brk->held_short ? daxl_fail(EINVAL, "the held break does not cover the operation's range") : 0;
 	assert(brk->nparts > 0 && !brk->entered);
-	daxl_break_queue(brk);
+	bool first = daxl_break_queue(brk);
+
 	DAXL_HOOK("break:queued");
-	int rc = wait_first(brk);
+	int rc = first ? 0 : wait_first(brk);
 
 	if (rc)
 		daxl_break_leave(brk);
@@ -180,10 +179,12 @@ int daxl_break_widen(struct daxl_break *brk)
 		part->start = 0;
 		part->end = DAXL_FBLK_INF;
 	}
+	bool first = daxl_break_first_locked(brk);
+
 	daxl_break_unlock(brk);
 	for (unsigned i = 0; i < brk->nparts; i++)
 		daxl_wake_key(brk->part[i].rl->key);
-	return wait_first(brk);
+	return first ? 0 : wait_first(brk);
 }
 
 int daxl_break_change(struct daxl_break *brk)

@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 
+#include "base/thread.h"
 #include "lease/impl.h"
 
 struct daxl_writer_stripe {
@@ -45,16 +46,6 @@ void daxl_range_lock_destroy(struct daxl_range_lock *rl)
 	daxl_free(rl->stripes);
 }
 
-static unsigned my_stripe(void)
-{
-	static unsigned next;
-	static _Thread_local unsigned mine; /* stripe + 1 */
-
-	if (mine == 0)
-		mine = __atomic_fetch_add(&next, 1, __ATOMIC_RELAXED) % DAXL_WRITER_STRIPES + 1;
-	return mine - 1;
-}
-
 static bool changing_locked(const struct daxl_range_lock *rl, daxl_fblk_t start, daxl_fblk_t end)
 {
 	for (const struct daxl_break_part *p = rl->queue_head; p; p = p->next)
@@ -91,7 +82,7 @@ static void wait_while_changing(struct daxl_range_lock *rl, daxl_fblk_t start, d
 
 int daxl_writer_enter(struct daxl_range_lock *rl, daxl_fblk_t start, daxl_fblk_t end, unsigned *ret_stripe)
 {
-	unsigned stripe = my_stripe();
+	unsigned stripe = daxl_thread_number() % DAXL_WRITER_STRIPES;
 
 	for (;;) {
 		unsigned side = __atomic_load_n(&rl->parity, __ATOMIC_SEQ_CST) & 1u;

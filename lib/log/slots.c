@@ -137,16 +137,39 @@ bool daxl_slot_lost(const struct daxl_slot_place places[4])
 	return false;
 }
 
-static bool place_valid(struct daxl_media *media, const struct daxl_md_super *super, unsigned place)
+static enum daxl_slot_state place_state(struct daxl_media *media, const struct daxl_md_super *super, unsigned place)
 {
 	struct daxl_md_slot slot;
 
-	return !daxl_media_read(media, place_off(super, place), &slot, sizeof(slot)) && !slot_fault(&slot, super);
+	if (daxl_media_read(media, place_off(super, place), &slot, sizeof(slot)))
+		return DAXL_SLOT_UNREADABLE;
+	if (!slot_fault(&slot, super))
+		return DAXL_SLOT_VALID;
+	return slot_is_blank(&slot) ? DAXL_SLOT_BLANK : DAXL_SLOT_INVALID;
+}
+
+/*
+ * Makes a place that a crash has torn blank. Were the new slot written over it, a second crash could leave the words
+ * that the first one had kept back, and with them the old slot, whole at last; but its pages are used again by now.
+ * Without its magic number it can never be whole, so that goes first.
+ */
+static void clear_place(struct daxl_media *media, const struct daxl_md_super *super, unsigned place)
+{
+	char *at = daxl_media_base(media) + place_off(super, place);
+
+	daxl_media_zero(media, at + offsetof(struct daxl_md_slot, magic), sizeof(uint64_t));
+	daxl_media_fence(media);
+	daxl_media_zero(media, at, sizeof(struct daxl_md_slot));
+	daxl_media_fence(media);
 }
 
 static void write_place(struct daxl_media *media, const struct daxl_md_super *super, const struct daxl_md_slot *slot,
                         unsigned place)
 {
+	enum daxl_slot_state state = place_state(media, super, place);
+
+	if (state == DAXL_SLOT_INVALID || state == DAXL_SLOT_UNREADABLE)
+		clear_place(media, super, place);
 	daxl_media_copy(media, daxl_media_base(media) + place_off(super, place), slot, sizeof(*slot));
 	daxl_media_fence(media);
 }
@@ -161,7 +184,8 @@ void daxl_slot_write(struct daxl_media *media, const struct daxl_md_super *super
 	unsigned first = (unsigned)which, second = first + 2;
 
 	/* What the slot held stays whole in one place until the new contents are: a place that a crash has torn goes first. */
-	if (place_valid(media, super, first) && !place_valid(media, super, second)) {
+	if (place_state(media, super, first) == DAXL_SLOT_VALID &&
+	    place_state(media, super, second) != DAXL_SLOT_VALID) {
 		write_place(media, super, slot, second);
 		write_place(media, super, slot, first);
 		return;

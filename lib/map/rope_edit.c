@@ -16,7 +16,14 @@
 /* Begins an edit; the file's mutex is held until commit or abort. */
 void daxl_edit_begin(struct daxl_edit *edit, struct daxl_slab *slab, struct daxl_node *old_root)
 {
-	*edit = (struct daxl_edit){ .slab = slab, .old_root = old_root, .root = old_root };
+	edit->slab = slab;
+	edit->old_root = edit->root = old_root;
+	edit->dropped.nodes = edit->dropped.subtrees = NULL;
+	edit->dropped.runs = NULL; /* the inline ones, none of which is in use */
+	edit->dropped.nruns = edit->dropped.cap = 0;
+	edit->runs_delta = edit->blocks_delta = 0;
+	edit->nodes_new = 0;
+	edit->fresh = NULL;
 }
 
 /* Frees everything built. */

@@ -8,7 +8,8 @@
  * hoards. The depot carves objects from chunks, which are returned only with the slab: one class's memory is not
  * given to another. A free object's first words link it.
  *
- * Shard locks and the depot's lock have the same rank and are never held together.
+ * Shards have a spin lock each: it is held for a few stores, by whoever drew that shard and seldom anybody else. The
+ * depot's lock is never held together with one.
  */
 #include "map/slab.h"
 
@@ -20,6 +21,8 @@
 #include "base/error.h"
 #include "base/hook.h"
 #include "base/lock.h"
+#include "base/spin.h"
+#include "base/thread.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #define DAXL_ASAN 1
@@ -55,7 +58,7 @@ struct magazine {
 };
 
 struct shard {
-	struct daxl_mutex lock;
+	uint32_t lock;                /* a spin lock */
 	struct magazine mag[CLASSES]; /* lock */
 	_Atomic int64_t bytes;        /* allocated less freed through this shard; written under lock */
 } DAXL_CACHE_ALIGNED;
@@ -96,8 +99,6 @@ int daxl_slab_create(struct daxl_slab **ret_slab)
 	memset(slab, 0, sizeof(*slab));
 	slab->memory = memory;
 	daxl_mutex_init(&slab->depot_lock, DAXL_RANK_SLAB);
-	for (unsigned i = 0; i < SHARDS; i++)
-		daxl_mutex_init(&slab->shard[i].lock, DAXL_RANK_SLAB);
 	*ret_slab = slab;
 	return 0;
 }
@@ -113,8 +114,6 @@ void daxl_slab_destroy(struct daxl_slab *slab)
 		unpoison(chunk, CHUNK);
 		daxl_free(chunk->memory);
 	}
-	for (unsigned i = 0; i < SHARDS; i++)
-		daxl_mutex_destroy(&slab->shard[i].lock);
 	daxl_mutex_destroy(&slab->depot_lock);
 	daxl_free(slab->memory);
 }
@@ -122,11 +121,7 @@ void daxl_slab_destroy(struct daxl_slab *slab)
 /* The calling thread's shard. */
 static struct shard *own_shard(struct daxl_slab *slab)
 {
-	static atomic_uint threads;
-	static _Thread_local unsigned own = SHARDS;
-	if (daxl_unlikely(own == SHARDS))
-		own = atomic_fetch_add_explicit(&threads, 1, memory_order_relaxed) % SHARDS;
-	return &slab->shard[own];
+	return &slab->shard[daxl_thread_number() % SHARDS];
 }
 
 /* Written under the shard's lock, read by anybody. */
@@ -192,15 +187,15 @@ void *daxl_slab_alloc(struct daxl_slab *slab, size_t size)
 	unsigned class = (unsigned)((size - 1) / STEP);
 	struct shard *shard = own_shard(slab);
 	struct magazine *mag = &shard->mag[class];
-	daxl_mutex_lock(&shard->lock);
+	daxl_spin_lock(&shard->lock);
 	struct object *object = mag->first;
 	if (daxl_unlikely(!object)) {
 		unsigned count;
-		daxl_mutex_unlock(&shard->lock);
+		daxl_spin_unlock(&shard->lock);
 		struct object *list = depot_take(slab, class, &count);
 		if (!list)
 			return NULL;
-		daxl_mutex_lock(&shard->lock);
+		daxl_spin_lock(&shard->lock);
 		if (daxl_unlikely(mag->first)) {
 			/* Others freed into this shard meanwhile: what was taken goes before that. Else it is not
 			 * walked: the batch comes from another CPU, and each object would be a cache miss. */
@@ -216,7 +211,7 @@ void *daxl_slab_alloc(struct daxl_slab *slab, size_t size)
 	mag->count--;
 	add_bytes(shard, (int64_t)((class + 1) * STEP));
 	struct object *following = mag->first;
-	daxl_mutex_unlock(&shard->lock);
+	daxl_spin_unlock(&shard->lock);
 	__builtin_prefetch(following, 1);
 	unpoison(object, (class + 1) * (size_t)STEP);
 	return object;
@@ -230,7 +225,7 @@ void daxl_slab_free(struct daxl_slab *slab, void *ptr, size_t size)
 	struct magazine *mag = &shard->mag[class];
 	struct object *object = ptr, *batch = NULL;
 	poison(object, (class + 1) * (size_t)STEP);
-	daxl_mutex_lock(&shard->lock);
+	daxl_spin_lock(&shard->lock);
 	object->next = mag->first;
 	mag->first = object;
 	mag->count++;
@@ -244,7 +239,7 @@ void daxl_slab_free(struct daxl_slab *slab, void *ptr, size_t size)
 		mag->count -= BATCH;
 		last->next = NULL;
 	}
-	daxl_mutex_unlock(&shard->lock);
+	daxl_spin_unlock(&shard->lock);
 	if (batch)
 		depot_give(slab, class, batch);
 }

@@ -65,7 +65,7 @@ struct daxl_media {
 	struct part *parts;                       /* newest first; changed by grow */
 };
 
-static _Thread_local struct daxl_media_counts counts;
+static _Thread_local struct daxl_media_counts counts __attribute__((tls_model("initial-exec")));
 
 #ifdef DAXL_TEST_HOOKS
 

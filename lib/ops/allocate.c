@@ -72,8 +72,12 @@ static const struct daxl_recipe allocate_recipe = {
 
 int daxl_do_allocate(struct daxl_file *file, uint64_t off, uint64_t len, bool keep_size, const struct daxl_wait *wait)
 {
-	struct allocate_op a = { .off = off, .end = off + len, .keep_size = keep_size };
+	struct allocate_op a; /* op is not cleared: daxl_op_init fills what is read */
 	struct daxl_wait def;
+
+	a.off = off;
+	a.end = off + len;
+	a.keep_size = keep_size;
 	int rc = daxl_op_init(&a.op, &allocate_recipe, file->ino, NULL, wait, daxl_file_wait(file, &def));
 
 	a.op.alone = false;

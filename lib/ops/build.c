@@ -98,13 +98,21 @@ void daxl_op_zero_now(struct daxl_op *op, daxl_blk_t blk, uint64_t from, uint64_
 	op->stored = true;
 }
 
+/* Whether the block is new in this very operation. */
+static bool is_taken(const struct daxl_op *op, daxl_blk_t blk)
+{
+	for (size_t i = 0; i < op->ntaken; i++)
+		if (blk - op->taken[i].blk < op->taken[i].len)
+			return true;
+	return false;
+}
+
 bool daxl_op_must_replace(struct daxl_op *op, unsigned part, daxl_fblk_t at, daxl_blk_t blk)
 {
 	daxl_fblk_t s, e;
 
-	for (size_t i = 0; i < op->ntaken; i++)
-		if (blk - op->taken[i].blk < op->taken[i].len)
-			return false; /* new in this very operation */
+	if (is_taken(op, blk))
+		return false;
 	if (daxl_space_is_shared(op->pool->space, blk, 1, NULL))
 		return true;
 	return op->brk.limbo && daxl_busy_range(op->f[part].ino->rl, at, at + 1, &s, &e);
@@ -157,9 +165,15 @@ int daxl_op_zero_edge(struct daxl_op *op, unsigned part, uint64_t from, uint64_t
 		*need += replace;
 		return 0;
 	}
-	if (replace)
-		return daxl_op_replace_zeroed(op, part, at, run.blk, from - base, to - base);
-	if (before_record)
+	if (replace) {
+		/* A tail block under the growth rule may lie outside what the operation itself takes out. */
+		const struct daxl_opfile *f = &op->f[part];
+		int rc = f->limbo_start <= at && at < f->limbo_end ? 0 : daxl_op_limbo(op, part, at, at + 1);
+
+		return rc ? rc : daxl_op_replace_zeroed(op, part, at, run.blk, from - base, to - base);
+	}
+	/* What is new has to be whole before its record, though the range's own zeroes may come with it. */
+	if (before_record || is_taken(op, run.blk))
 		daxl_op_zero_now(op, run.blk, from - base, to - base);
 	else
 		daxl_op_zero_with_record(op, run.blk, from - base, to - base);
@@ -177,8 +191,8 @@ void daxl_op_plan_growth(struct daxl_op *op, unsigned part, uint64_t new_size)
 	daxl_rope_lookup(v->root, tail, &run);
 	if (run.flags & (DAXL_RUN_HOLE | DAXL_RUN_UNWRITTEN))
 		daxl_op_close(op, part, tail, tail + 1);
-	else if (daxl_space_is_shared(op->pool->space, run.blk, 1, NULL))
-		daxl_op_clause(op, part, tail, tail + 1, DAXL_LEVEL_U, DAXL_WHO_ALL);
+	else if (op->brk.on_timeout == DAXL_ON_TIMEOUT_LIMBO || daxl_space_is_shared(op->pool->space, run.blk, 1, NULL))
+		daxl_op_clause(op, part, tail, tail + 1, DAXL_LEVEL_U, DAXL_WHO_ALL); /* the block may be replaced */
 	else
 		daxl_op_clause(op, part, tail, tail + 1, DAXL_LEVEL_U, DAXL_WHO_WRITE);
 }
@@ -215,6 +229,8 @@ int daxl_op_limbo(struct daxl_op *op, unsigned part, daxl_fblk_t start, daxl_fbl
 	size_t busy;
 	int rc = 0;
 
+	f->limbo_start = start;
+	f->limbo_end = end;
 	if (!op->brk.limbo || !daxl_busy_range(f->ino->rl, start, end, &s, &e))
 		return 0;
 	if (!op->limbo)

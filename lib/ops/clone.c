@@ -240,6 +240,15 @@ static const struct daxl_recipe clone_recipe = {
 	.moves = true,
 };
 
+static const struct daxl_recipe copy_recipe = {
+	.plan = plan_clone,
+	.build = build_clone,
+	.undo = undo_clone,
+	.reason = DAXL_REASON_COPY,
+	.limbo_ok = true,
+	.moves = true,
+};
+
 static const struct daxl_recipe dedupe_recipe = {
 	.plan = plan_clone,
 	.build = build_clone,
@@ -265,6 +274,13 @@ int daxl_do_clone(struct daxl_file *src, uint64_t src_off, struct daxl_file *dst
 	struct clone_op c = { .src_off = src_off, .dst_off = dst_off, .len = len };
 
 	return run_clone(&c, &clone_recipe, src, dst, wait);
+}
+
+int daxl_do_clone_for_copy(struct daxl_file *src, uint64_t src_off, struct daxl_file *dst, uint64_t dst_off, uint64_t len)
+{
+	struct clone_op c = { .src_off = src_off, .dst_off = dst_off, .len = len };
+
+	return run_clone(&c, &copy_recipe, src, dst, NULL);
 }
 
 int daxl_do_dedupe(struct daxl_file *src, uint64_t src_off, struct daxl_file *dst, uint64_t dst_off, uint64_t len,

@@ -23,7 +23,7 @@ static ssize_t copy_bytes(struct daxl_file *src, uint64_t src_off, struct daxl_f
 		if (n <= 0)
 			break;
 		iov.iov_len = (size_t)n;
-		n = daxl_do_write(dst, &iov, 1, dst_off + done, false, 0, NULL);
+		n = daxl_do_write(dst, &iov, 1, dst_off + done, false, DAXL_DO_WRITE_COPY, NULL);
 		if (n < 0)
 			break;
 		done += (uint64_t)n;
@@ -57,7 +57,7 @@ ssize_t daxl_do_copy(struct daxl_file *src, uint64_t src_off, struct daxl_file *
 		if (got < 0 || (uint64_t)got < head)
 			return got;
 		done = head;
-		int rc = daxl_do_clone(src, src_off + head, dst, dst_off + head, middle, NULL);
+		int rc = daxl_do_clone_for_copy(src, src_off + head, dst, dst_off + head, middle);
 
 		if (rc == 0)
 			done += middle;

@@ -36,6 +36,7 @@ int daxl_op_init(struct daxl_op *op, const struct daxl_recipe *recipe, struct da
 		op->f[i].ino = i ? b : a;
 		op->f[i].v = NULL;
 		op->f[i].begun = false;
+		op->f[i].limbo_start = op->f[i].limbo_end = 0;
 	}
 	int rc = daxl_break_init(&op->brk, pool->domain, wait, def, recipe->reason, recipe->limbo_ok);
 
@@ -210,6 +211,7 @@ static void undo_build(struct daxl_op *op)
 		if (op->f[i].begun)
 			daxl_change_abort(&op->f[i].change);
 		op->f[i].begun = false;
+		op->f[i].limbo_start = op->f[i].limbo_end = 0;
 	}
 	if (op->has_rec)
 		daxl_record_free(op->rec);

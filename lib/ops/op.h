@@ -38,6 +38,7 @@ struct daxl_opfile {
 	daxl_fblk_t start, end;       /* the range to close, set by plan */
 	struct daxl_change change;
 	bool begun;
+	daxl_fblk_t limbo_start, limbo_end; /* busy blocks of this range are going to limbo already */
 };
 
 struct daxl_zeroes {

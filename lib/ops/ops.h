@@ -9,7 +9,8 @@
 #include "file/file.h"
 
 ssize_t daxl_do_read(struct daxl_file *file, const struct iovec *iov, int iovcnt, uint64_t off);
-/* append: off is ignored. flags: DAXL_WRITE_*. */
+/* append: off is ignored. flags: DAXL_WRITE_*; and this one, from within: recalls name the copy that the write is a part of. */
+#define DAXL_DO_WRITE_COPY (1u << 31)
 ssize_t daxl_do_write(struct daxl_file *file, const struct iovec *iov, int iovcnt, uint64_t off, bool append,
                       unsigned flags, const struct daxl_wait *wait);
 int daxl_do_allocate(struct daxl_file *file, uint64_t off, uint64_t len, bool keep_size, const struct daxl_wait *wait);
@@ -24,6 +25,8 @@ int daxl_do_clone(struct daxl_file *src, uint64_t src_off, struct daxl_file *dst
                   const struct daxl_wait *wait);
 int daxl_do_dedupe(struct daxl_file *src, uint64_t src_off, struct daxl_file *dst, uint64_t dst_off, uint64_t len,
                    const struct daxl_wait *wait, bool *ret_same);
+/* As clone, but recalls name the copy that it is a part of; waits as dst's handle says. */
+int daxl_do_clone_for_copy(struct daxl_file *src, uint64_t src_off, struct daxl_file *dst, uint64_t dst_off, uint64_t len);
 /* len DAXL_TO_END with both offsets 0: whole files, sizes included. */
 int daxl_do_exchange(struct daxl_file *a, uint64_t a_off, struct daxl_file *b, uint64_t b_off, uint64_t len,
                      const struct daxl_wait *wait);

@@ -174,26 +174,28 @@ static const struct daxl_recipe zero_recipe = {
 	.limbo_ok = true,
 };
 
-static int run_punch(struct punch_op *p, const struct daxl_recipe *recipe, struct daxl_file *file,
+static int run_punch(struct daxl_file *file, uint64_t off, uint64_t len, bool zero, bool keep_size,
                      const struct daxl_wait *wait)
 {
+	struct punch_op p; /* op is not cleared: daxl_op_init fills what is read */
 	struct daxl_wait def;
-	int rc = daxl_op_init(&p->op, recipe, file->ino, NULL, wait, daxl_file_wait(file, &def));
 
-	p->op.alone = p->zero || daxl_offset_in_block(p->off | p->end, file->pool->block_shift);
-	return rc ? rc : daxl_op_run(&p->op);
+	p.off = off;
+	p.end = off + len;
+	p.zero = zero;
+	p.keep_size = keep_size;
+	int rc = daxl_op_init(&p.op, zero ? &zero_recipe : &punch_recipe, file->ino, NULL, wait, daxl_file_wait(file, &def));
+
+	p.op.alone = zero || daxl_offset_in_block(p.off | p.end, file->pool->block_shift);
+	return rc ? rc : daxl_op_run(&p.op);
 }
 
 int daxl_do_punch(struct daxl_file *file, uint64_t off, uint64_t len, const struct daxl_wait *wait)
 {
-	struct punch_op p = { .off = off, .end = off + len, .keep_size = true };
-
-	return run_punch(&p, &punch_recipe, file, wait);
+	return run_punch(file, off, len, false, true, wait);
 }
 
 int daxl_do_zero(struct daxl_file *file, uint64_t off, uint64_t len, bool keep_size, const struct daxl_wait *wait)
 {
-	struct punch_op p = { .off = off, .end = off + len, .zero = true, .keep_size = keep_size };
-
-	return run_punch(&p, &zero_recipe, file, wait);
+	return run_punch(file, off, len, true, keep_size, wait);
 }

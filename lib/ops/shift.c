@@ -65,8 +65,12 @@ static const struct daxl_recipe insert_recipe = {
 
 static int run_shift(struct daxl_file *file, uint64_t off, uint64_t len, bool insert, const struct daxl_wait *wait)
 {
-	struct shift_op s = { .off = off, .len = len, .insert = insert };
+	struct shift_op s; /* op is not cleared: daxl_op_init fills what is read */
 	struct daxl_wait def;
+
+	s.off = off;
+	s.len = len;
+	s.insert = insert;
 	int rc = daxl_op_init(&s.op, insert ? &insert_recipe : &collapse_recipe, file->ino, NULL, wait,
 	                      daxl_file_wait(file, &def));
 

@@ -79,9 +79,11 @@ static int build_truncate(struct daxl_op *op)
 		rc = replace_busy_tail(op, t->size);
 	if (!rc)
 		rc = daxl_edit_cut(&op->f[0].change.edit, cut);
+	if (rc)
+		return rc;
 	op->f[0].change.next->size = t->size;
 	op->changed = true;
-	return rc;
+	return 0;
 }
 
 static const struct daxl_recipe truncate_recipe = {
@@ -93,8 +95,10 @@ static const struct daxl_recipe truncate_recipe = {
 
 int daxl_do_truncate(struct daxl_file *file, uint64_t size, const struct daxl_wait *wait)
 {
-	struct truncate_op t = { .size = size };
+	struct truncate_op t; /* op is not cleared: daxl_op_init fills what is read */
 	struct daxl_wait def;
+
+	t.size = size;
 	int rc = daxl_op_init(&t.op, &truncate_recipe, file->ino, NULL, wait, daxl_file_wait(file, &def));
 
 	t.op.alone = false;

@@ -27,16 +27,28 @@ struct write_op {
 	bool atomic; /* all of it into new blocks: wholly there after a crash, or not at all */
 };
 
-/* Stores len bytes from the cursor at dst. Not fenced. */
+/*
+ * Stores len bytes from the cursor at dst. Not fenced. Where one buffer ends inside an 8-byte word and another goes on, the word is put together first:
+ * each word is stored once, so that a crash finds it old or new.
+ */
 static void store_iov(struct daxl_media *media, char *dst, struct daxl_iov *it, size_t len)
 {
 	while (len) {
 		size_t room;
 		char *src = daxl_iov_span(it, &room);
-		size_t n = daxl_min_u64(room, len);
+		size_t n = daxl_min_u64(room, len), over = n < len ? ((uintptr_t)dst + n) % 8 : 0;
+		char word[8];
 
-		daxl_media_copy(media, dst, src, n);
-		daxl_iov_skip(it, n);
+		if (n > over) {
+			n -= over;
+			daxl_media_copy(media, dst, src, n);
+			daxl_iov_skip(it, n);
+		} else { /* what is left of the word, from as many buffers as it takes */
+			n = daxl_min_u64(8 - (uintptr_t)dst % 8, len);
+			for (size_t i = 0; i < n; i++, daxl_iov_skip(it, 1))
+				word[i] = *daxl_iov_span(it, &room);
+			daxl_media_copy(media, dst, word, n);
+		}
 		dst += n;
 		len -= n;
 	}
@@ -121,7 +133,7 @@ static int write_in_place(struct daxl_file *file, struct daxl_iov *it, uint64_t 
 	int rc;
 
 	*ret_done = 0;
-	if (len > PIECE) { /* all or nothing as far as that can be seen: no byte is stored before all is waited for (L6) */
+	if (off / PIECE != (off + len - 1) / PIECE) { /* all or nothing as far as that can be seen: no byte is stored before all is waited for (L6) */
 		daxl_rcu_read_lock();
 		possible = in_place_possible(ino, daxl_version_get(ino), off, len);
 		daxl_rcu_read_unlock();
@@ -134,7 +146,7 @@ static int write_in_place(struct daxl_file *file, struct daxl_iov *it, uint64_t 
 	if (daxl_solid_conflict(ino->rl, start, end, owner))
 		possible = false;
 	while (possible && done < len) {
-		struct store s = { .pool = ino->pool, .it = it, .off = off + done, .len = daxl_min_u64(len - done, PIECE) };
+		struct store s = { .pool = ino->pool, .it = it, .off = off + done, .len = daxl_min_u64(len - done, PIECE - (off + done) % PIECE) };
 
 		daxl_rcu_read_lock();
 		const struct daxl_version *v = daxl_version_get(ino);
@@ -217,7 +229,7 @@ static int plan_write(struct daxl_op *op)
 
 /*
  * How the first blocks of a mapped run are to be written: *ret_n blocks from at have one answer. True: by new blocks, because the write is
- * atomic, or they are shared, or are the partly written edge of an unwritten run and busy under limbo.
+ * atomic, or they are shared, or are busy under limbo and either the partly written edge of an unwritten run or the old tail of a growing file.
  */
 static bool by_new_blocks(const struct write_walk *ww, daxl_fblk_t at, daxl_blk_t blk, daxl_nblk_t len, bool unwritten,
                           daxl_nblk_t *ret_n)
@@ -230,8 +242,17 @@ static bool by_new_blocks(const struct write_walk *ww, daxl_fblk_t at, daxl_blk_
 		*ret_n = len;
 		return true;
 	}
-	if (shared || !unwritten || !op->brk.limbo)
+	if (shared || !op->brk.limbo)
 		return shared;
+	if (!unwritten) {
+		uint64_t size = op->f[0].v->size;
+		daxl_fblk_t old_tail = daxl_op_blk_down(op, size);
+
+		if (ww->end <= size || daxl_offset_in_block(size, op->shift) == 0 || at > old_tail)
+			return false;
+		*ret_n = at < old_tail ? daxl_min_u64(*ret_n, old_tail - at) : 1;
+		return at == old_tail && daxl_busy_range(op->f[0].ino->rl, at, at + 1, &s, &e);
+	}
 	uint64_t base = daxl_op_bytes(op, at), block = daxl_op_bytes(op, 1);
 
 	if (ww->off <= base && ww->end >= base + block) { /* no edge: up to the edge at the end, if there is one */
@@ -387,6 +408,13 @@ static const struct daxl_recipe atomic_recipe = {
 	.limbo_ok = true,
 };
 
+static const struct daxl_recipe copy_recipe = {
+	.plan = plan_write,
+	.build = build_write,
+	.reason = DAXL_REASON_COPY,
+	.limbo_ok = true,
+};
+
 static const struct daxl_recipe write_recipe = {
 	.plan = plan_write,
 	.build = build_write,
@@ -396,11 +424,13 @@ static const struct daxl_recipe write_recipe = {
 
 /* What could not be stored in place: all of the call, or what is left of it. Apart, so that the other way needs none of its stack. */
 static __attribute__((noinline)) int write_as_operation(struct daxl_file *file, const struct daxl_iov *data, uint64_t off,
-                                                        bool append, bool atomic, const struct daxl_wait *wait,
+                                                        bool append, unsigned flags, const struct daxl_wait *wait,
                                                         const struct daxl_wait *def)
 {
+	bool atomic = flags & DAXL_WRITE_ATOMIC;
 	struct write_op w = { .data = *data, .off = off, .len = data->left, .append = append, .atomic = atomic };
-	int rc = daxl_op_init(&w.op, atomic ? &atomic_recipe : &write_recipe, file->ino, NULL, wait, def);
+	const struct daxl_recipe *recipe = flags & DAXL_DO_WRITE_COPY ? &copy_recipe : &write_recipe;
+	int rc = daxl_op_init(&w.op, atomic ? &atomic_recipe : recipe, file->ino, NULL, wait, def);
 
 	return rc ? rc : daxl_op_run(&w.op);
 }
@@ -421,10 +451,10 @@ ssize_t daxl_do_write(struct daxl_file *file, const struct iovec *iov, int iovcn
 
 	if (len == 0)
 		return 0;
-	if (!append && !atomic)
+	if (!append && !atomic && !(eff && eff->held)) /* whether a held break covers it, the operation finds out */
 		rc = write_in_place(file, &data, off, len, eff ? eff->owner : 0, &done);
 	if (!rc && done < len)
-		rc = write_as_operation(file, &data, off + done, append, atomic, wait, def);
+		rc = write_as_operation(file, &data, off + done, append, flags, wait, def);
 	if (rc)
 		return done ? (ssize_t)done : rc;
 	return (ssize_t)len;

@@ -19,7 +19,7 @@
 
 #include "base/compiler.h"
 #include "base/units.h"
-#include "space/spin.h"
+#include "base/spin.h"
 
 struct daxl_space;
 

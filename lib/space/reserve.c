@@ -17,6 +17,7 @@
 #include <errno.h>
 
 #include "base/error.h"
+#include "base/thread.h"
 #include "space/space_impl.h"
 
 #define STASH 64u    /* blocks moved into a stash at a time; twice as many is the most it has */
@@ -24,12 +25,7 @@
 
 struct daxl_space_slot *daxl_space_slot(struct daxl_space *space)
 {
-	static unsigned next_thread;
-	static _Thread_local unsigned mine __attribute__((tls_model("initial-exec"))); /* 0: not yet numbered */
-
-	if (daxl_unlikely(mine == 0))
-		mine = __atomic_fetch_add(&next_thread, 1, __ATOMIC_RELAXED) % DAXL_SPACE_SLOTS + 1;
-	return &space->slots[mine - 1];
+	return &space->slots[daxl_thread_number() % DAXL_SPACE_SLOTS];
 }
 
 static uint64_t avail_of(const struct daxl_space *space)

@@ -326,7 +326,7 @@ START_TEST(every_superblock_copy_and_slot)
 				}
 				snprintf(what, sizeof(what), "%s %u %s", i < 3 ? "superblock" : "slot",
 				         i < 3 ? i : i - 3, ways[way]);
-				/* Slots say nothing of where they are, and both of a kind are intact: the newest wins wherever. */
+				/* Slots do not say where they are: intact, the newest wins wherever it is. */
 				bool same = memcmp(image.base, ground.image.base, image.size) == 0;
 				if (!same && (way != STALE || i < 3) && (way != SWAPPED || i < 3))
 					judge_case(&ground, &image, EXPECT_COPY, what);

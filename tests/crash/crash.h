@@ -32,6 +32,8 @@ extern void (*fail_context)(void);
 void *xalloc(size_t size);
 /* Memory of several MiB comes and goes with each image: keeps it in the process. */
 void images_setup(void);
+/* A new empty file in memory if possible, else in TMPDIR; open, and removed when the program ends. */
+int temp_file(char *path, size_t size);
 #define must(call) must_be_0((call), #call, __FILE__, __LINE__)
 void must_be_0(long rc, const char *what, const char *file, int line);
 /* A set of 64-bit hashes. */
@@ -97,7 +99,10 @@ const char *state_bytes_differ(const struct state *want, const struct state *oth
 
 /* --- trace.c --- */
 #define ACCEPT_MAX 4u
-/* The states that a crash may leave. With two, bytes in place may be mixed from both. */
+/*
+ * The states that a crash may leave. With two, bytes in place may be mixed from both. Four are two calls in flight over
+ * two files: neither, the first file's, the second's, both.
+ */
 struct accept {
 	unsigned n;
 	struct state *states[ACCEPT_MAX];
@@ -139,12 +144,15 @@ void trace_stop(struct trace *trace);
 void trace_holder_store(struct trace *trace, void *dst, const void *src, size_t len);
 /* From here on only these states. The states become the trace's. */
 struct accept *trace_accept(struct trace *trace, const char *what, struct state *a, struct state *b);
+/* The same of four; n is 2 or 4. */
+struct accept *trace_accept_all(struct trace *trace, const char *what, struct state *const *states, unsigned n);
 
 /* --- sim.c --- */
 struct budget {
 	unsigned exhaustive; /* pending words up to which all subsets are tried */
 	unsigned singles, others; /* images with one unit alone or missing, each; random ones */
 	unsigned again; /* one image in so many is crashed in its recovery too; 0: none */
+	unsigned check; /* one in so many is given to daxl_check; 0: none */
 };
 
 /* A word that is stored but not durable. In the order of the stores; a word may be there several times. */
@@ -196,9 +204,9 @@ void sim_say_where(void);
 /* --- verify.c --- */
 /* Opens sim->work and compares it. What it stores there is marked in sim->dirty. */
 void verify_image(struct sim *sim);
-/* Free space is what the maps leave: nothing leaked, nothing promised twice. Only state's files are in the pool. */
-void verify_space(struct daxl_pool *pool, const struct state *state);
-void verify_check(const void *image, uint64_t size); /* daxl_check finds nothing */
+/* Free space is what the maps leave: nothing leaked, nothing promised twice. Only the states' files are in the pool. */
+void verify_space(struct daxl_pool *pool, const struct state *const *states, unsigned n);
+void verify_check(const char *path); /* daxl_check finds nothing */
 
 /* --- ops.c --- */
 struct run {

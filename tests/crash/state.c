@@ -74,7 +74,7 @@ void file_copy(struct mfile *to, const struct mfile *from)
 	if (had > from->size)
 		memset(bytes + from->size, 0, had - from->size);
 	to->maps = NULL;
-	if (from->maps) {
+	if (from->maps && from->nmaps != NOT_ASKED) {
 		to->maps = malloc((from->nmaps + 1) * sizeof(*to->maps));
 		if (!to->maps)
 			fail("no memory for a map");

@@ -23,8 +23,8 @@
 static uint64_t seed, scenario;
 static const char *scenario_ops;
 
-static const struct budget quick = { .exhaustive = 6, .singles = 8, .others = 8, .again = 24 };
-static const struct budget thorough = { .exhaustive = 9, .singles = 20, .others = 40, .again = 40 };
+static const struct budget quick = { .exhaustive = 6, .singles = 8, .others = 8, .again = 24, .check = 32 };
+static const struct budget thorough = { .exhaustive = 9, .singles = 20, .others = 40, .again = 40, .check = 64 };
 static const struct budget *budget = &quick;
 
 struct image {

@@ -112,15 +112,21 @@ void trace_holder_store(struct trace *trace, void *dst, const void *src, size_t 
 
 struct accept *trace_accept(struct trace *trace, const char *what, struct state *a, struct state *b)
 {
+	struct state *states[] = { a, b };
+
+	return trace_accept_all(trace, what, states, b ? 2 : 1);
+}
+
+struct accept *trace_accept_all(struct trace *trace, const char *what, struct state *const *states, unsigned n)
+{
 	static uint64_t serial;
 	struct accept *accept = calloc(1, sizeof(*accept));
 
 	if (!accept)
 		fail("no memory for a trace");
 	accept->serial = __atomic_add_fetch(&serial, 1, __ATOMIC_RELAXED);
-	accept->n = b ? 2 : 1;
-	accept->states[0] = a;
-	accept->states[1] = b;
+	accept->n = n;
+	memcpy(accept->states, states, n * sizeof(*states));
 	snprintf(accept->what, sizeof(accept->what), "%s", what);
 	pthread_mutex_lock(&trace->mutex);
 	trace->accepts = realloc(trace->accepts, (trace->naccepts + 1) * sizeof(struct accept *));

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Random numbers, failure, hashes. */
+#include <errno.h>
+#include <fcntl.h>
 #include <malloc.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "crash.h"
@@ -25,6 +28,14 @@ uint64_t rnd_below(uint64_t *state, uint64_t n)
 	return n ? rnd(state) % n : 0;
 }
 
+static char temp_path[4096];
+
+static void temp_remove(void)
+{
+	if (temp_path[0])
+		(void)unlink(temp_path);
+}
+
 void fail(const char *fmt, ...)
 {
 	va_list ap;
@@ -39,7 +50,22 @@ void fail(const char *fmt, ...)
 	if (fail_context)
 		fail_context();
 	fflush(stderr);
+	temp_remove();
 	_Exit(1);
+}
+
+int temp_file(char *path, size_t size)
+{
+	const char *dir = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : getenv("TMPDIR");
+
+	snprintf(temp_path, sizeof(temp_path), "%s/daxl-crash.XXXXXX", dir ? dir : "/tmp");
+	int fd = mkostemp(temp_path, O_CLOEXEC);
+
+	if (fd < 0)
+		fail("cannot make %s: %s", temp_path, strerror(errno));
+	atexit(temp_remove);
+	snprintf(path, size, "%s", temp_path);
+	return fd;
 }
 
 void images_setup(void)

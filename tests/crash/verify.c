@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "crash.h"
@@ -12,7 +13,7 @@
 #define PAGE 4096u
 
 /* Blocks that the files have, each once. */
-static uint64_t file_blocks(const struct daxl_pool *pool, const struct state *state)
+static uint64_t file_blocks(const struct daxl_pool *pool, const struct state *const *states, unsigned nstates)
 {
 	unsigned shift = pool->block_shift;
 	uint64_t total = pool->super.pool_size >> shift, n = 0;
@@ -20,29 +21,32 @@ static uint64_t file_blocks(const struct daxl_pool *pool, const struct state *st
 
 	if (!used)
 		fail("no memory to count blocks");
-	for (unsigned i = 0; i < NFILES; i++)
-		for (uint32_t k = 0; state->f[i].there && k < state->f[i].nmaps; k++) {
-			const struct mapping *m = &state->f[i].maps[k];
+	for (unsigned i = 0; i < nstates * NFILES; i++) {
+		const struct mfile *f = &states[i / NFILES]->f[i % NFILES];
+
+		for (uint32_t k = 0; f->there && k < f->nmaps; k++) {
+			const struct mapping *m = &f->maps[k];
 
 			if (m->flags & DAXL_EXTENT_HOLE)
 				continue;
 			for (uint64_t blk = m->pool_off >> shift; blk < (m->pool_off + m->len) >> shift; blk++) {
 				if (blk >= total)
-					fail("file %c has block %llu, the pool has %llu", (int)('a' + i),
+					fail("file %c has block %llu, the pool has %llu", (int)('a' + i % NFILES),
 					     (unsigned long long)blk, (unsigned long long)total);
 				n += !used[blk];
 				used[blk] = 1;
 			}
 		}
+	}
 	free(used);
 	return n;
 }
 
-void verify_space(struct daxl_pool *pool, const struct state *state)
+void verify_space(struct daxl_pool *pool, const struct state *const *states, unsigned n)
 {
 	struct daxl_space_stat space;
 	struct daxl_pool_stat st;
-	uint64_t files = file_blocks(pool, state);
+	uint64_t files = file_blocks(pool, states, n);
 
 	(void)daxl_wait_for_frees(pool);
 	daxl_space_stat(pool->space, &space);
@@ -62,12 +66,52 @@ void verify_space(struct daxl_pool *pool, const struct state *state)
 		     (unsigned long long)st.open_files);
 }
 
+/*
+ * A place of a checkpoint slot that a crash has torn is worth a warning if the newest checkpoint is that of a clean
+ * close: the crash came inside that close, or inside the open after it.
+ */
+static int told(const struct daxl_check_finding *finding, void *arg)
+{
+	bool *torn = arg;
+
+	if (finding->kind == DAXL_FINDING_PROGRESS || finding->severity == DAXL_SEVERITY_INFO)
+		return 0;
+	if (finding->kind != DAXL_FINDING_CHECKPOINT || finding->severity != DAXL_SEVERITY_WARNING ||
+	    strncmp(finding->message, "checkpoint slot ", 16) != 0)
+		fail("daxl_check: %s", finding->message);
+	*torn = true;
+	return 0;
+}
+
+void verify_check(const char *path)
+{
+	bool torn = false;
+	int rc = daxl_check(path, 0, told, &torn);
+
+	if (rc != torn)
+		fail("daxl_check gave %d: %s", rc, daxl_error_last());
+}
+
+/* daxl_check of the image, before anybody has opened it: a crash is no damage. */
+static void check_image(const struct sim *sim)
+{
+	static char path[4096];
+	static int fd = -1;
+
+	if (fd < 0)
+		fd = temp_file(path, sizeof(path));
+	if (ftruncate(fd, (off_t)sim->size) != 0 || pwrite(fd, sim->work, sim->size, 0) != (ssize_t)sim->size)
+		fail("cannot put the image into a file: %s", strerror(errno));
+	verify_check(path);
+}
+
 static void compare(const struct accept *accept, const struct state *is)
 {
 	const char *why = NULL;
 
 	for (unsigned i = 0; i < accept->n; i++) {
-		const struct state *other = accept->n == 2 ? accept->states[1 - i] : NULL;
+		/* Of four, each file's other state is in the one where both files differ. */
+		const struct state *other = accept->n == 2 ? accept->states[1 - i] : accept->n == 4 ? accept->states[3 - i] : NULL;
 		char copy[512] = "";
 
 		if (why)
@@ -87,7 +131,7 @@ static void compare(const struct accept *accept, const struct state *is)
 /* What a crash in the recovery just recorded, or in the operation after it, may leave. */
 static void crash_again(struct sim *sim, const uint8_t *start, const struct trace *trace, struct accept *found)
 {
-	static const struct budget budget = { .exhaustive = 4, .singles = 2, .others = 3 };
+	static const struct budget budget = { .exhaustive = 4, .singles = 2, .others = 3, .check = 64 };
 	struct sim inner;
 
 	sim_init(&inner, start, sim->size, sim->prefix, sim->rng, &budget);
@@ -122,6 +166,15 @@ static void go_on(struct sim *sim, struct daxl_pool *pool, struct trace *trace, 
 	state_drop(run.model);
 }
 
+/* Whether a crash inside the pool's creation stands at the beginning: superblock copies may be missing for good. */
+static bool half_made(const struct sim *sim)
+{
+	for (; sim; sim = sim->outer)
+		if (sim->accept->refused)
+			return true;
+	return false;
+}
+
 void verify_image(struct sim *sim)
 {
 	bool again = sim->budget->again && rnd_below(sim->rng, sim->budget->again) == 0;
@@ -130,6 +183,8 @@ void verify_image(struct sim *sim)
 	struct state is;
 	uint8_t *start = NULL;
 
+	if (sim->budget->check && !half_made(sim) && rnd_below(sim->rng, sim->budget->check) == 0)
+		check_image(sim);
 	if (again) {
 		start = xalloc(sim->size);
 		memcpy(start, sim->work, sim->size);
@@ -151,10 +206,9 @@ void verify_image(struct sim *sim)
 	state_init(&is);
 	state_read(pool, sim->prefix, &is);
 	compare(sim->accept, &is);
-	verify_space(pool, &is);
+	verify_space(pool, (const struct state *const[]){ &is }, 1);
 	if (again) {
-		struct state *one[] = { &is };
-		struct accept found = { .n = 1, .states = { one[0] }, .serial = rnd(sim->rng), .what = "recovery" };
+		struct accept found = { .n = 1, .states = { &is }, .serial = rnd(sim->rng), .what = "recovery" };
 
 		go_on(sim, pool, &trace, &is);
 		crash_again(sim, start, &trace, &found);

@@ -377,12 +377,10 @@ static void return_step(void)
 	if (!l)
 		return;
 	note("return %" PRIu64 " with %u pins", l->id, l->pins);
-	if (!l->freed && chance(50)) {
-		must(daxl_lease_return(l->lease), "return");
-		l->returned = true;
-	} else {
+	if (!l->freed && chance(50))
+		lease_return(l);
+	else
 		lease_settle(l, chance(50));
-	}
 }
 
 static void return_range_step(void)

@@ -175,8 +175,7 @@ void lease_recalled(struct daxl_lease *lease, const struct daxl_recall *recall, 
 		model.call->stirred = true;
 	while (l->pins)
 		lease_unpin(l);
-	l->returned = true;
-	must(daxl_lease_return(l->lease), "return inside a recall");
+	lease_return(l);
 }
 
 static void check_junk(const struct mlease *l)
@@ -228,18 +227,33 @@ void lease_released(void *arg)
 
 /* --- giving way --- */
 
+/* The lease's last hold on its blocks in limbo goes now: from here on they may be somebody else's. */
+static void forget_junk(struct mlease *l)
+{
+	check_junk(l);
+	l->njunk = 0;
+}
+
 void lease_unpin(struct mlease *l)
 {
-	if (l->pins == 1 && l->njunk) {
-		check_junk(l);
-		l->njunk = 0;
-	}
+	if (l->pins == 1 && (l->returned || !(l->flags & DAXL_LEASE_IMPLICIT_PIN)))
+		forget_junk(l);
 	l->pins--;
 	daxl_lease_unpin(l->lease);
 }
 
+void lease_return(struct mlease *l)
+{
+	if (l->pins == 0)
+		forget_junk(l);
+	l->returned = true;
+	must(daxl_lease_return(l->lease), "return");
+}
+
 static void lease_end(struct mlease *l)
 {
+	if (l->pins == 0)
+		forget_junk(l);
 	l->returned = true;
 	l->freed = true;
 	daxl_lease_free(l->lease);
@@ -251,11 +265,8 @@ void lease_settle(struct mlease *l, bool commit)
 		(void)lease_commit(l);
 	if (!l->freed && chance(30))
 		lease_end(l); /* the pins outlive the handle */
-	if (!l->freed && chance(50)) {
-		must(daxl_lease_return(l->lease), "return");
-		l->returned = true;
-	}
-	check_junk(l);
+	if (!l->freed && chance(50))
+		lease_return(l);
 	while (l->pins)
 		lease_unpin(l);
 	if (!l->freed)

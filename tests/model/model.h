@@ -223,6 +223,7 @@ void lease_released(void *arg);
 /* A commit of any part, checked and brought into the model. True: the file has changed. */
 bool lease_commit(struct mlease *l);
 void lease_unpin(struct mlease *l);
+void lease_return(struct mlease *l);
 
 /* --- ops_*.c --- */
 

@@ -290,13 +290,13 @@ HELP void hold(struct holder *h, struct file *f, uint64_t start, uint64_t end, s
 	h->lease = grant(f, start, end, &opts);
 }
 
-HELP int suite_main(const char *name, const TTest *const *tests, size_t n)
+HELP int suite_with(const char *name, const TTest *const *tests, size_t n, void (*before)(void), void (*after)(void))
 {
 	Suite *suite = suite_create(name);
 	TCase *tcase = tcase_create(name);
 
 	tcase_set_timeout(tcase, 60);
-	tcase_add_checked_fixture(tcase, setup, teardown);
+	tcase_add_checked_fixture(tcase, before, after);
 	for (size_t i = 0; i < n; i++)
 		tcase_add_test(tcase, tests[i]);
 	suite_add_tcase(suite, tcase);
@@ -307,6 +307,11 @@ HELP int suite_main(const char *name, const TTest *const *tests, size_t n)
 
 	srunner_free(runner);
 	return failed != 0;
+}
+
+HELP int suite_main(const char *name, const TTest *const *tests, size_t n)
+{
+	return suite_with(name, tests, n, setup, teardown);
 }
 
 #endif

@@ -114,7 +114,7 @@ START_TEST(it_grows_in_small_steps_too)
 }
 END_TEST
 
-/* What the medium would hold after a crash at each store, flush and fence: nothing stored later, or half of the store in hand. */
+/* What the medium would hold after a crash at each store, flush and fence: half of the store in hand, or none. */
 struct crashes {
 	const struct image *image;
 	struct image images[64];

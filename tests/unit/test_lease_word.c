@@ -79,14 +79,18 @@ END_TEST
 START_TEST(pins_of_a_returned_lease_hold_up_u_and_not_w)
 {
 	struct daxl_wait nowait = DAXL_WAIT_INIT;
-	struct daxl_lease *l = grant(&fa, 0, 10, NULL);
+	struct holder h = { 0 };
+
+	hold(&h, &fa, 0, 10, NULL);
+	struct daxl_lease *l = h.lease;
 
 	nowait.timeout_ms = 0;
 	ck_assert_int_eq(daxl_lease_pin(l), 0);
 	ck_assert_int_eq(daxl_lease_return(l), 0);
 	ck_assert_int_eq(run_break(&fa, 0, 10, DAXL_LEVEL_W, &nowait), 0);
 	ck_assert_int_eq(run_break(&fa, 0, 10, DAXL_LEVEL_U, &nowait), -EAGAIN);
-	ck_assert_int_eq(daxl_lease_state(l), DAXL_LEASE_RETURNED); /* rule 2 */
+	ck_assert_int_eq(daxl_lease_state(l), DAXL_LEASE_RETURNED);
+	ck_assert_int_eq(h.recalls, 0); /* rule 2 */
 	daxl_lease_free(l);
 	ck_assert_int_eq(run_break(&fa, 0, 10, DAXL_LEVEL_U, &nowait), -EAGAIN);
 	daxl_lease_unpin(l);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A lock of one word for sections of a few stores, beneath which nothing else is locked, called or waited for. Inside
- * lib/space only, where a mutex would cost more than what it protects. Zero is free.
+ * A lock of one word for sections of a few stores, beneath which nothing else is locked, called or waited for (so it
+ * has no rank): where a mutex would cost more than what it protects. Zero is free.
  */
-#ifndef DAXL_SPACE_SPIN_H
-#define DAXL_SPACE_SPIN_H
+#ifndef DAXL_BASE_SPIN_H
+#define DAXL_BASE_SPIN_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "space/spin.h"
+#include "base/spin.h"
 
 #include <sched.h>
 #include <time.h>

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A small number of the calling thread's own, counted up from 0 as threads come: what is striped by thread is picked by it. */
+#ifndef DAXL_BASE_THREAD_H
+#define DAXL_BASE_THREAD_H
+
+#include "base/compiler.h"
+
+/* initial-exec: found with one load also from inside a shared library. */
+extern _Thread_local unsigned daxl_thread_drawn __attribute__((tls_model("initial-exec"))); /* number + 1; 0: not yet */
+unsigned daxl_thread_draw(void); /* the slow half of daxl_thread_number */
+
+static inline unsigned daxl_thread_number(void)
+{
+	return daxl_likely(daxl_thread_drawn != 0) ? daxl_thread_drawn - 1 : daxl_thread_draw();
+}
+
+#endif
