@@ -78,20 +78,19 @@ static inline void push(const struct daxl_mutex *mutex)
 	(void)mutex;
 }
 
-static inline void pop(const struct daxl_mutex *mutex)
-{
-	(void)mutex;
-}
-
 #endif
 
 /* A pthread call on a mutex of ours fails only if memory is broken or the caller's contract is. */
+_Noreturn void daxl_mutex_failed(int err)
+{
+	fprintf(stderr, "daxl: mutex: error %d\n", err);
+	abort();
+}
+
 static void must(int err)
 {
-	if (daxl_unlikely(err != 0)) {
-		fprintf(stderr, "daxl: mutex: error %d\n", err);
-		abort();
-	}
+	if (daxl_unlikely(err != 0))
+		daxl_mutex_failed(err);
 }
 
 void daxl_mutex_init(struct daxl_mutex *mutex, enum daxl_lock_rank rank)
@@ -112,11 +111,6 @@ static void lock_beside(struct daxl_mutex *mutex, const struct daxl_mutex *peer)
 	push(mutex);
 }
 
-void daxl_mutex_lock(struct daxl_mutex *mutex)
-{
-	lock_beside(mutex, NULL);
-}
-
 bool daxl_mutex_trylock(struct daxl_mutex *mutex)
 {
 	int err = pthread_mutex_trylock(&mutex->m);
@@ -126,12 +120,6 @@ bool daxl_mutex_trylock(struct daxl_mutex *mutex)
 	must(err);
 	push(mutex);
 	return true;
-}
-
-void daxl_mutex_unlock(struct daxl_mutex *mutex)
-{
-	pop(mutex);
-	must(pthread_mutex_unlock(&mutex->m));
 }
 
 void daxl_mutex_lock_pair(struct daxl_mutex *first, struct daxl_mutex *second)
@@ -149,23 +137,32 @@ void daxl_mutex_unlock_pair(struct daxl_mutex *first, struct daxl_mutex *second)
 	daxl_mutex_unlock(first);
 }
 
+#ifndef NDEBUG
+
+void daxl_mutex_lock(struct daxl_mutex *mutex)
+{
+	lock_beside(mutex, NULL);
+}
+
+void daxl_mutex_unlock(struct daxl_mutex *mutex)
+{
+	pop(mutex);
+	must(pthread_mutex_unlock(&mutex->m));
+}
+
 void daxl_mutex_assert_held(const struct daxl_mutex *mutex)
 {
-#ifndef NDEBUG
 	for (unsigned i = 0; i < nheld; i++) {
 		if (held[i] == mutex)
 			return;
 	}
 	violation("not held:", mutex, NULL);
-#else
-	(void)mutex;
-#endif
 }
 
 void daxl_assert_no_locks(void)
 {
-#ifndef NDEBUG
 	if (nheld != 0)
 		violation("may wait or call back with a lock held:", held[nheld - 1], NULL);
-#endif
 }
+
+#endif

@@ -12,6 +12,8 @@
 #include <pthread.h>
 #include <stdbool.h>
 
+#include "base/compiler.h"
+
 enum daxl_lock_rank {
 	DAXL_RANK_POOL,       /* open, close, grow: the list of pools of this process */
 	DAXL_RANK_CHECKPOINT, /* one checkpoint at a time; may be held while file mutexes are taken */
@@ -33,15 +35,48 @@ struct daxl_mutex {
 
 void daxl_mutex_init(struct daxl_mutex *mutex, enum daxl_lock_rank rank);
 void daxl_mutex_destroy(struct daxl_mutex *mutex);
-void daxl_mutex_lock(struct daxl_mutex *mutex);
+_Noreturn void daxl_mutex_failed(int err); /* ends the process over what a pthread call gave */
 bool daxl_mutex_trylock(struct daxl_mutex *mutex);
-void daxl_mutex_unlock(struct daxl_mutex *mutex);
 /* Two of one rank; first before second is the caller's promise (lower file id). first == second locks once. */
 void daxl_mutex_lock_pair(struct daxl_mutex *first, struct daxl_mutex *second);
 void daxl_mutex_unlock_pair(struct daxl_mutex *first, struct daxl_mutex *second);
-/* Debug builds: aborts if this thread does not hold it. Release: nothing. */
+
+#ifndef NDEBUG
+
+void daxl_mutex_lock(struct daxl_mutex *mutex);
+void daxl_mutex_unlock(struct daxl_mutex *mutex);
+/* Aborts if this thread does not hold it. */
 void daxl_mutex_assert_held(const struct daxl_mutex *mutex);
-/* Debug builds: aborts if this thread holds any library lock (before callbacks and waits, L8). */
+/* Aborts if this thread holds any library lock (before callbacks and waits, L8). */
 void daxl_assert_no_locks(void);
+
+#else /* ranks are not kept: pthread's own calls, inline */
+
+static inline void daxl_mutex_lock(struct daxl_mutex *mutex)
+{
+	int err = pthread_mutex_lock(&mutex->m);
+
+	if (daxl_unlikely(err != 0))
+		daxl_mutex_failed(err);
+}
+
+static inline void daxl_mutex_unlock(struct daxl_mutex *mutex)
+{
+	int err = pthread_mutex_unlock(&mutex->m);
+
+	if (daxl_unlikely(err != 0))
+		daxl_mutex_failed(err);
+}
+
+static inline void daxl_mutex_assert_held(const struct daxl_mutex *mutex)
+{
+	(void)mutex;
+}
+
+static inline void daxl_assert_no_locks(void)
+{
+}
+
+#endif
 
 #endif

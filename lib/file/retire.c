@@ -11,8 +11,8 @@
  * the cut may then wait for nothing; that does no harm.
  *
  * Retires go through grace periods in batches: at most one callback of a pool is out. pool->retire_list collects those
- * that wait for the next grace period, retire_grace has those whose one is under way. The callback frees the
- * batch whose grace period is over and sends the list into the next. The list's head says who has to begin:
+ * that wait for the next grace period, retire_grace has those whose one is under way. The callback frees the batch whose
+ * grace period is over and sends the list into the next. The list's head says who has to begin:
  *
  *     NULL   nothing is out: who comes now is the batch, and queues the callback
  *     none   a grace period is under way, nothing waits for the next one
@@ -93,15 +93,26 @@ static void retire_now(struct daxl_pool *pool, struct daxl_retire *retire)
 		free_nodes(retire);
 }
 
+static void retire_all(struct daxl_pool *pool, struct daxl_retire *list)
+{
+	for (struct daxl_retire *next; list != NULL; list = next) {
+		next = list->next;
+		retire_now(pool, list);
+	}
+}
+
 /* A batch's grace period is over. On the RCU worker's thread. */
 static void retire_batch(struct rcu_head *head)
 {
 	struct daxl_pool *pool = daxl_container_of(head, struct daxl_pool, retire_rcu);
-	struct daxl_retire *over = pool->retire_grace, *idle = &none, *next;
+	struct daxl_retire *idle = &none;
 
-	for (; over != NULL; over = next) {
-		next = over->next;
-		retire_now(pool, over);
+	retire_all(pool, pool->retire_grace);
+	/* The worker naps between its grace periods. What came meanwhile gets one here: else it would sit out a nap more. */
+	struct daxl_retire *list = __atomic_exchange_n(&pool->retire_list, &none, __ATOMIC_ACQUIRE);
+	if (list != &none) {
+		daxl_rcu_synchronize();
+		retire_all(pool, list);
 	}
 	/* Release, both: who sees the round over, or NULL, sees the blocks free. After NULL the pool may be gone. */
 	__atomic_store_n(&pool->retire_rounds, pool->retire_rounds + 1, __ATOMIC_RELEASE);

@@ -44,7 +44,6 @@ int daxl_lease_create(const struct daxl_lease_params *params, struct daxl_lease 
 		.file = params->file,
 		.file_put = params->file_put,
 		.id = __atomic_add_fetch(&domain->ncreated, 1, __ATOMIC_RELAXED),
-		.generation = params->generation,
 		.owner = opts->owner,
 		.recall = opts->recall,
 		.fence = opts->fence,
@@ -174,6 +173,11 @@ bool daxl_lease_try_grant(struct daxl_lease *lease, bool (*ok)(struct daxl_lease
 	if (granted)
 		DAXL_HOOK("lease:granted");
 	return granted;
+}
+
+void daxl_lease_set_generation(struct daxl_lease *lease, uint64_t generation)
+{
+	lease->generation = generation;
 }
 
 void daxl_lease_grant(struct daxl_lease *lease)

@@ -14,7 +14,7 @@ struct daxl_lease_span {
 	struct daxl_lease *lease;
 	daxl_fblk_t start, end; /* guarded by rl->mutex */
 	/* index links belong to interval.c */
-	struct daxl_lease_span *left, *right, *parent;
+	struct daxl_lease_span *left, *right;
 	daxl_fblk_t max_end;
 	uint32_t prio;
 	struct daxl_lease_span *next_of_lease;
@@ -26,7 +26,6 @@ struct daxl_lease_params {
 	void (*file_put)(void *file);   /* called once at the very end, no lock held */
 	daxl_fblk_t start, end;         /* DAXL_FBLK_INF: to infinity (READ) */
 	daxl_byte_t off, len;           /* as granted, bytes, for stat */
-	uint64_t generation;            /* the file's at grant */
 	const struct daxl_lease_opts *opts; /* validated by daxl_lease_check_opts */
 };
 
@@ -45,6 +44,8 @@ bool daxl_lease_try_grant(struct daxl_lease *lease, bool (*ok)(struct daxl_lease
 size_t daxl_lease_grant_clauses(const struct daxl_lease *lease, struct daxl_clause *clauses);
 /* Inside a break that has closed the range: the lease becomes LIVE; call before daxl_break_leave. */
 void daxl_lease_grant(struct daxl_lease *lease);
+/* The file's generation as the lease finds it: before the lease is seen by others. */
+void daxl_lease_set_generation(struct daxl_lease *lease, uint64_t generation);
 /* A STABLE or EXCLUSIVE lease, once granted and after leave: waits for the in-place writers counted before it (bounded, no library lock held). */
 void daxl_lease_settle(struct daxl_lease *lease);
 
@@ -65,7 +66,6 @@ void *daxl_lease_file(const struct daxl_lease *lease);
 /* Log credit kept for one commit: opaque counter owned by ops/commit; put back by ops through this hook when the lease ends. */
 void daxl_lease_set_credit(struct daxl_lease *lease, unsigned slots, void (*give)(void *arg, unsigned slots), void *arg);
 unsigned daxl_lease_take_credit(struct daxl_lease *lease); /* what is kept; then 0 */
-uint32_t daxl_lease_limbo_drained_events(const struct daxl_lease *lease);
 
 /* The API calls daxl_lease_pin, _unpin, _return, _return_range, _downgrade, _stat, _state, _free of <daxlayout/lease.h> are implemented in this folder directly
  * (arguments in bytes where the API has bytes): they touch no map. persist, commit, extents, acquire live in ops. */

@@ -156,6 +156,9 @@ static void become_lease(struct daxl_op *op)
 {
 	struct grant_op *g = daxl_container_of(op, struct grant_op, op);
 
+	daxl_rcu_read_lock();
+	daxl_lease_set_generation(g->lease, daxl_version_get(op->f[0].ino)->generation);
+	daxl_rcu_read_unlock();
 	daxl_lease_grant(g->lease);
 }
 
@@ -175,15 +178,17 @@ static int not_ready(daxl_fblk_t at, const struct daxl_run *run, void *arg)
 	return run->flags || daxl_space_is_shared(pool->space, run->blk, run->len, &same) || same < run->len;
 }
 
-/* Under the range mutex: whether the map is fit for this WRITE lease as it is. */
+/* Under the range mutex: whether the map is fit for this lease as it is. */
 static bool map_is_ready(struct daxl_lease *lease, void *arg)
 {
 	struct grant_op *g = arg;
 	struct daxl_inode *ino = daxl_lease_file(lease);
 
 	daxl_rcu_read_lock();
-	bool ready = !daxl_rope_walk(daxl_version_get(ino)->root, g->start, g->end, not_ready, ino->pool);
+	const struct daxl_version *v = daxl_version_get(ino);
+	bool ready = !g->write || !daxl_rope_walk(v->root, g->start, g->end, not_ready, ino->pool);
 
+	daxl_lease_set_generation(lease, v->generation);
 	daxl_rcu_read_unlock();
 	return ready;
 }
@@ -242,10 +247,6 @@ int daxl_do_acquire(struct daxl_file *file, uint64_t off, uint64_t len, const st
 
 	if (rc)
 		return rc;
-	daxl_rcu_read_lock();
-	uint64_t generation = daxl_version_get(ino)->generation;
-
-	daxl_rcu_read_unlock();
 	uint64_t first = daxl_blocks_to_bytes(g.start, shift);
 	struct daxl_lease_params params = {
 		.rl = ino->rl,
@@ -255,7 +256,6 @@ int daxl_do_acquire(struct daxl_file *file, uint64_t off, uint64_t len, const st
 		.end = g.end,
 		.off = first,
 		.len = g.end == DAXL_FBLK_INF ? (uint64_t)DAXL_TO_END : daxl_blocks_to_bytes(g.end - g.start, shift),
-		.generation = generation,
 		.opts = opts,
 	};
 
@@ -265,7 +265,7 @@ int daxl_do_acquire(struct daxl_file *file, uint64_t off, uint64_t len, const st
 	if (g.write)
 		rc = daxl_commit_credit_keep(g.lease, file->pool);
 	daxl_inode_ref(ino);
-	if (!rc && !daxl_lease_try_grant(g.lease, g.write ? map_is_ready : NULL, &g)) {
+	if (!rc && !daxl_lease_try_grant(g.lease, map_is_ready, &g)) {
 		rc = daxl_op_init(&g.op, &grant_recipe, ino, NULL, &wait, NULL);
 		g.op.brk.hold_err = EAGAIN;
 		g.op.before_open = become_lease;

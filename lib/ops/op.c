@@ -150,16 +150,22 @@ static int plan_snapshot(struct daxl_op *op, bool want_clauses)
 	return rc;
 }
 
+/* Whether what plan wants closed lies in what is closed. */
+static bool is_closed(const struct daxl_op *op)
+{
+	for (unsigned i = 0; i < op->nfiles; i++)
+		if (op->f[i].start < op->brk.part[i].start || op->f[i].end > op->brk.part[i].end)
+			return false;
+	return true;
+}
+
 /* With the mutexes held: plans anew and says whether what was closed and waited for still covers the answer. */
 static int plan_locked(struct daxl_op *op, bool *ret_covered)
 {
 	op->want_clauses = any_leases(op);
 	int rc = plan_now(op);
 
-	*ret_covered = !rc;
-	for (unsigned i = 0; !rc && i < op->nfiles; i++)
-		if (op->f[i].start < op->brk.part[i].start || op->f[i].end > op->brk.part[i].end)
-			*ret_covered = false;
+	*ret_covered = !rc && is_closed(op);
 	if (*ret_covered && op->nclauses)
 		*ret_covered = daxl_break_covered(&op->brk, op->clauses, op->nclauses);
 	return rc;
@@ -315,6 +321,10 @@ static int break_and_build(struct daxl_op *op)
 		if (any_leases(op) || op->brk.held) {
 			/* The map and size may have changed while the break stood in the queue. */
 			rc = plan_snapshot(op, true);
+			if (!rc && !is_closed(op)) { /* nobody is recalled in what is not closed (L3) */
+				rc = daxl_break_widen(&op->brk);
+				continue;
+			}
 			if (!rc && op->nclauses)
 				rc = daxl_break_recall(&op->brk, op->clauses, op->nclauses);
 		}

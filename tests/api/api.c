@@ -10,6 +10,8 @@
 #define UNSAID "nothing was said"
 
 static char folder[256];
+static char **paths; /* given out; they live until the end */
+static size_t npaths;
 
 static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
 {
@@ -46,16 +48,19 @@ int api_run(const char *suite, const struct api_case *cases, size_t n)
 
 	srunner_free(runner);
 	nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	while (npaths > 0)
+		free(paths[--npaths]);
+	free(paths);
 	return failed ? 1 : 0;
 }
 
 const char *api_path(void)
 {
-	static unsigned n;
-	char *path;
-
-	ck_assert_int_gt(asprintf(&path, "%s/%u", folder, n++), 0);
-	return path; /* small, and named in messages until the end */
+	if (npaths % 64 == 0)
+		paths = realloc(paths, (npaths + 64) * sizeof(*paths));
+	ck_assert_ptr_nonnull(paths);
+	ck_assert_int_gt(asprintf(&paths[npaths], "%s/%zu", folder, npaths), 0);
+	return paths[npaths++];
 }
 
 struct daxl_pool *api_pool_with(uint64_t size, const struct daxl_pool_opts *opts, const char **ret_path)
@@ -312,5 +317,6 @@ long long api_ok(long long got, const char *call, int line)
 void api_is(long long got, long long want, const char *call, int line)
 {
 	if (got != want)
-		ck_abort_msg("line %d: %s gave %lld, not %lld; last failure: %s", line, call, got, want, daxl_errormsg());
+		ck_abort_msg("line %d: %s gave %lld, not %lld; last failure: %s", line, call, got, want,
+		             daxl_errormsg());
 }

@@ -46,7 +46,7 @@ uint64_t api_generation(struct daxl_file *file);
 /* Every named file with all that can be asked of it, and its contents; to be freed. */
 char *api_state(struct daxl_pool *pool);
 void api_same(char *was, struct daxl_pool *pool, int line); /* frees was */
-uint64_t api_hash(const char *path); /* of a whole file outside the pool */
+uint64_t api_hash(const char *path);                        /* of a whole file outside the pool */
 
 struct daxl_lease *api_lease(struct daxl_file *file, off_t off, off_t len, uint32_t mode);
 struct daxl_wait api_wait(int64_t timeout_ms, int on_timeout, uint64_t owner);
@@ -56,11 +56,11 @@ struct daxl_wait api_wait(int64_t timeout_ms, int on_timeout, uint64_t owner);
 #define ok(call) api_ok((long long)(call), #call, __LINE__)
 #define is(call, want) api_is((long long)(call), (long long)(want), #call, __LINE__)
 /* The statements leave no trace in the pool. */
-#define unchanged(pool, ...)                                                                                           \
-	do {                                                                                                           \
-		char *was_ = api_state(pool);                                                                          \
-		__VA_ARGS__;                                                                                           \
-		api_same(was_, pool, __LINE__);                                                                        \
+#define unchanged(pool, ...)                    \
+	do {                                    \
+		char *was_ = api_state(pool);   \
+		__VA_ARGS__;                    \
+		api_same(was_, pool, __LINE__); \
 	} while (0)
 
 void api_before(void);

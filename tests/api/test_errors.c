@@ -37,8 +37,8 @@ static void teardown(void)
 
 START_TEST(open_refuses)
 {
-	static const int bad_flags[] = {O_WRONLY, O_RDWR | O_WRONLY, O_TRUNC, O_EXCL, O_RDWR | O_EXCL, O_DIRECTORY,
-	                                O_RDWR | O_CREAT | O_SYNC};
+	static const int bad_flags[] = {O_WRONLY,    O_RDWR | O_WRONLY,        O_TRUNC, O_EXCL, O_RDWR | O_EXCL,
+	                                O_DIRECTORY, O_RDWR | O_CREAT | O_SYNC};
 	struct daxl_file *f = UNTOUCHED;
 
 	setup();

@@ -144,7 +144,7 @@ static int unlink_one(const char *name, uint64_t id, void *arg)
 
 START_TEST(list_calls_for_each_name)
 {
-	char name[8];
+	char name[16];
 
 	pool = api_pool(&path);
 	struct listing l = {0};
@@ -205,7 +205,7 @@ START_TEST(append_goes_to_the_end)
 {
 	pool = api_pool(&path);
 	struct daxl_file *file = file_open("a", O_RDWR | O_CREAT | O_APPEND), *other = file_open("a", O_RDWR);
-	struct iovec iov[2] = {{(void *)(uintptr_t)"cd", 2}, {(void *)(uintptr_t)"ef", 2}};
+	struct iovec iov[2] = {{(void *)(uintptr_t) "cd", 2}, {(void *)(uintptr_t) "ef", 2}};
 	char buf[9] = "";
 
 	is(daxl_pwrite(file, "ab", 2, 0), 2);
@@ -327,8 +327,14 @@ START_TEST(the_map_tells_data_holes_unwritten_and_shared)
 	/* data 0, shared 1, hole 2-3, unwritten 4-5, hole 6-7, shared 8, hole 9-11, unwritten 12 */
 	is(daxl_map(file, 0, DAXL_TO_END, exts, 16), 8);
 	lawful(exts, 8, 0, 13 * BLK, false);
-	static const uint32_t flags[] = {0, DAXL_EXTENT_SHARED, DAXL_EXTENT_HOLE, DAXL_EXTENT_UNWRITTEN, DAXL_EXTENT_HOLE,
-	                                 DAXL_EXTENT_SHARED, DAXL_EXTENT_HOLE, DAXL_EXTENT_UNWRITTEN};
+	static const uint32_t flags[] = {0,
+	                                 DAXL_EXTENT_SHARED,
+	                                 DAXL_EXTENT_HOLE,
+	                                 DAXL_EXTENT_UNWRITTEN,
+	                                 DAXL_EXTENT_HOLE,
+	                                 DAXL_EXTENT_SHARED,
+	                                 DAXL_EXTENT_HOLE,
+	                                 DAXL_EXTENT_UNWRITTEN};
 	static const uint64_t starts[] = {0, 1, 2, 4, 6, 8, 9, 12};
 
 	for (int i = 0; i < 8; i++) {

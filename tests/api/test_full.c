@@ -551,13 +551,14 @@ START_TEST(each_allocation_fails_in_turn)
 			char *now = api_state(pool);
 
 			if (strcmp(was, now) != 0)
-				ck_abort_msg("%s: the %u-th allocation failed and something changed:\n%s---\n%s", calls[i].name, n,
-				             was, now);
+				ck_abort_msg("%s: the %u-th allocation failed and something changed:\n%s---\n%s",
+				             calls[i].name, n, was, now);
 			free(now);
 		} while (n < 1000);
 		/* it is through, perhaps having done without: from here on none may fail */
 		api_ok(rc, calls[i].name, __LINE__);
-		if (seen >= n && n < 1000) { /* the n-th failed, and the call succeeded all the same: go on to the end */
+		if (seen >= n &&
+		    n < 1000) { /* the n-th failed, and the call succeeded all the same: go on to the end */
 			for (unsigned k = n + 1; k <= n + 50; k++) {
 				end_files();
 				make_files();

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Leases as a holder sees them: extents, pins, commit and its rules, parts, downgrade, recalls by function and by event. */
+/* Leases as a holder sees them: extents, pins, commit and its rules, parts, downgrade, recalls by function and event. */
 #include "api.h"
 
 #include <fcntl.h>
@@ -677,7 +677,7 @@ START_TEST(each_operation_says_who_asks)
 {
 	enum { PUNCH = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE };
 	struct daxl_wait none = api_wait(0, 0, 0);
-	struct iovec iov = {(void *)(uintptr_t)"x", 1};
+	struct iovec iov = {(void *)(uintptr_t) "x", 1};
 	bool same;
 
 	setup(8 * BLK);
@@ -763,10 +763,12 @@ START_TEST(each_operation_says_who_asks)
 		}
 		if (rc != -EAGAIN || told.recalls != 1 || told.last.reason != reason || told.last.level != level ||
 		    told.last.off != off || told.last.len != len)
-			ck_abort_msg("operation %d gave %d (%s); %d recalls, reason %d not %d, level %d not %d, range %lld+%lld "
+			ck_abort_msg("operation %d gave %d (%s); %d recalls, reason %d not %d, level %d not %d, range "
+			             "%lld+%lld "
 			             "not %lld+%lld",
-			             which, rc, daxl_errormsg(), told.recalls, told.last.reason, reason, told.last.level, level,
-			             (long long)told.last.off, (long long)told.last.len, (long long)off, (long long)len);
+			             which, rc, daxl_errormsg(), told.recalls, told.last.reason, reason,
+			             told.last.level, level, (long long)told.last.off, (long long)told.last.len,
+			             (long long)off, (long long)len);
 		daxl_lease_free(lease);
 	}
 	ok(daxl_close(g));
@@ -829,10 +831,12 @@ START_TEST(events_come_through_epoll)
 	is(epoll_wait(ep, &ready, 1, 0), 0);
 	opts.recall = on_recall; /* is not called */
 	opts.arg = &told;
-	struct daxl_lease *a = acquire(0, 2 * BLK, &opts), *b = acquire(BLK, 4 * BLK, &opts), *c = acquire(0, BLK, &opts);
+	struct daxl_lease *a = acquire(0, 2 * BLK, &opts), *b = acquire(BLK, 4 * BLK, &opts),
+			  *c = acquire(0, BLK, &opts);
 	uint64_t id_a = stat_of(a).id, id_b = stat_of(b).id;
 
-	is(daxl_break(file, BLK, BLK, DAXL_BREAK_WRITE, &(struct daxl_wait){.size = sizeof(struct daxl_wait)}), -EAGAIN);
+	is(daxl_break(file, BLK, BLK, DAXL_BREAK_WRITE, &(struct daxl_wait){.size = sizeof(struct daxl_wait)}),
+	   -EAGAIN);
 	is(epoll_wait(ep, &ready, 1, 0), 1);
 	is(daxl_event_next(pool, &event), 1);
 	is(event.kind, DAXL_EVENT_RECALL);

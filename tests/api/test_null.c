@@ -172,7 +172,7 @@ END_TEST
 /* Each call that takes a wait, with wait. */
 static int with_wait(int which, struct daxl_file *file, const struct daxl_wait *wait)
 {
-	struct iovec iov = {.iov_base = (void *)(uintptr_t)"xyz", .iov_len = 3};
+	struct iovec iov = {.iov_base = (void *)(uintptr_t) "xyz", .iov_len = 3};
 	struct daxl_break_handle *handle;
 	struct daxl_lease_opts opts = DAXL_LEASE_OPTS_INIT;
 	struct daxl_lease *lease;
@@ -299,8 +299,9 @@ START_TEST(initialisers_are_the_defaults)
 	          pool.flags == 0 && pool.lease_break_ms == 0 && pool.checkpoint_interval_ms == 0);
 	ck_assert(wait.size == sizeof(wait) && wait.timeout_ms == -1 && wait.on_timeout == DAXL_ON_TIMEOUT_FAIL &&
 	          wait.owner == 0 && !wait.cancel && !wait.held);
-	ck_assert(lease.size == sizeof(lease) && lease.mode == DAXL_LEASE_READ && lease.flags == 0 && lease.owner == 0 &&
-	          !lease.recall && !lease.fence && !lease.release && !lease.arg && lease.break_ms == 0 && !lease.wait);
+	ck_assert(lease.size == sizeof(lease) && lease.mode == DAXL_LEASE_READ && lease.flags == 0 &&
+	          lease.owner == 0 && !lease.recall && !lease.fence && !lease.release && !lease.arg &&
+	          lease.break_ms == 0 && !lease.wait);
 	ck_assert_int_eq(DAXL_WAIT_POOL_DEFAULT, -1);
 	ck_assert_int_eq(DAXL_LEASE_READ, 0);
 }
@@ -336,14 +337,10 @@ END_TEST
 int main(void)
 {
 	const struct api_case cases[] = {
-		{"null", null_is_einval_in_every_function},
-		{"null_void", functions_that_return_nothing_ignore_null},
-		{"pool_opts", pool_options_of_any_age},
-		{"waits", waits_of_any_age_and_bad_ones},
-		{"lease_opts", lease_options_of_any_age},
-		{"inits", initialisers_are_the_defaults},
-		{"version", the_library_says_its_version},
-		{"errormsg", success_leaves_the_last_sentence},
+		{"null", null_is_einval_in_every_function}, {"null_void", functions_that_return_nothing_ignore_null},
+		{"pool_opts", pool_options_of_any_age},     {"waits", waits_of_any_age_and_bad_ones},
+		{"lease_opts", lease_options_of_any_age},   {"inits", initialisers_are_the_defaults},
+		{"version", the_library_says_its_version},  {"errormsg", success_leaves_the_last_sentence},
 	};
 
 	return API_RUN("api.null", cases);

@@ -6,8 +6,6 @@
 #include "api.h"
 
 #include <fcntl.h>
-#include <pthread.h>
-#include <time.h>
 
 #include "base/hook.h"
 #include "base/rcu.h"
@@ -32,7 +30,7 @@ static void teardown(void)
 
 /* --- the calls, over block 1 of f (or the shared one) --- */
 
-static struct iovec two = {(void *)(uintptr_t)"xy", 2};
+static struct iovec two = {(void *)(uintptr_t) "xy", 2};
 
 static int write_stable(const struct daxl_wait *wait)
 {
@@ -42,7 +40,8 @@ static int write_shared(const struct daxl_wait *wait)
 {
 	return (int)daxl_pwritev(file, &two, 1, 7 * BLK, 0, wait);
 }
-static int write_both(const struct daxl_wait *wait) /* in place and copy-on-write: nothing may be stored before the wait */
+static int
+write_both(const struct daxl_wait *wait) /* in place and copy-on-write: nothing may be stored before the wait */
 {
 	return (int)daxl_pwritev(file, &two, 1, 7 * BLK - 1, 0, wait);
 }
@@ -156,8 +155,8 @@ static int default_punch(const struct daxl_wait *wait)
 static const struct {
 	const char *name;
 	int (*call)(const struct daxl_wait *wait);
-	bool pins;  /* waits for pins too */
-	bool limbo; /* can take blocks out */
+	bool pins;     /* waits for pins too */
+	bool limbo;    /* can take blocks out */
 	bool no_limbo; /* and is refused when asked to */
 } calls[] = {
 	{"write_stable", write_stable, false, false, false},
@@ -212,7 +211,8 @@ static struct daxl_lease *holder_with(uint32_t flags, uint64_t owner, uint32_t b
 	return lease;
 }
 
-static struct daxl_lease *holder(uint64_t owner, uint32_t break_ms, daxl_recall_fn recall, daxl_fence_fn fence, void *arg)
+static struct daxl_lease *holder(uint64_t owner, uint32_t break_ms, daxl_recall_fn recall, daxl_fence_fn fence,
+                                 void *arg)
 {
 	return holder_with(DAXL_LEASE_STABLE, owner, break_ms, recall, fence, arg);
 }
@@ -455,7 +455,8 @@ START_TEST(ones_own_leases)
 		struct daxl_wait wait = api_wait(DAXL_WAIT_FOREVER, 0, me);
 
 		setup();
-		struct daxl_lease *mine = holder(me, 0, NULL, NULL, NULL), *watch = holder(me + 1000, 0, NULL, NULL, NULL);
+		struct daxl_lease *mine = holder(me, 0, NULL, NULL, NULL),
+				  *watch = holder(me + 1000, 0, NULL, NULL, NULL);
 
 		ok(daxl_lease_pin(mine));
 		if (calls[i].pins) { /* one's own pin where blocks are to go: nobody is recalled */
@@ -604,8 +605,9 @@ START_TEST(inside_a_held_break)
 	for (size_t i = 0; i < CALLS; i++) {
 		struct daxl_wait wait = api_wait(0, 0, 0);
 		struct daxl_break_handle *handle;
-		bool two_files = calls[i].call == exchange_a || calls[i].call == exchange_b || calls[i].call == exchange_all ||
-		                 calls[i].call == clone_to || calls[i].call == dedupe_to;
+		bool two_files = calls[i].call == exchange_a || calls[i].call == exchange_b ||
+		                 calls[i].call == exchange_all || calls[i].call == clone_to ||
+		                 calls[i].call == dedupe_to;
 
 		if (strncmp(calls[i].name, "default", 7) == 0 || two_files)
 			continue;
@@ -642,7 +644,8 @@ END_TEST
 START_TEST(errors_of_acquire)
 {
 	uint64_t me = daxl_owner_new(), you = daxl_owner_new();
-	struct daxl_wait none = api_wait(0, 0, 0), brief = api_wait(5, 0, 0), forever = api_wait(DAXL_WAIT_FOREVER, 0, 0);
+	struct daxl_wait none = api_wait(0, 0, 0), brief = api_wait(5, 0, 0),
+			 forever = api_wait(DAXL_WAIT_FOREVER, 0, 0);
 	struct daxl_lease_opts opts = DAXL_LEASE_OPTS_INIT, mine = DAXL_LEASE_OPTS_INIT;
 	struct daxl_lease *exclusive = NULL, *asked = NULL, *got = UNTOUCHED;
 

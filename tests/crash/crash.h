@@ -100,13 +100,14 @@ const char *state_bytes_differ(const struct state *want, const struct state *oth
 /* --- trace.c --- */
 #define ACCEPT_MAX 4u
 /*
- * The states that a crash may leave. With two, bytes in place may be mixed from both. Four are two calls in flight over
- * two files: neither, the first file's, the second's, both.
+ * The states that a crash may leave. Two are before and after a call; four are two calls in flight over two files: neither,
+ * the first file's, the second's, both.
  */
 struct accept {
 	unsigned n;
 	struct state *states[ACCEPT_MAX];
 	uint64_t serial; /* no two have the same */
+	bool mixed;   /* bytes in place may be from both sides of a call */
 	bool refused; /* creation: no pool at all is fine too */
 	char what[96];
 };
@@ -131,7 +132,7 @@ struct trace {
 	size_t nbytes, bytes_cap;
 	struct accept **accepts; /* owned */
 	size_t naccepts;
-	/* Called with each event, after it was recorded and with no lock held. May be NULL. */
+	/* Called with each event, before it is recorded and with no lock held. May be NULL. */
 	void (*tap)(enum daxl_media_event event, void *arg);
 	void *tap_arg;
 };
@@ -231,6 +232,8 @@ extern const struct op ops[];
 extern const unsigned nops;
 const struct op *op_find(const char *name);
 void run_random_op(struct run *run);
+/* Whether the call of that name changes bytes in place, so that a crash leaves each 8 of them old or new. */
+bool changes_in_place(const char *what);
 /* The hooks of a recorded run. */
 void recorded_begin(struct run *run, const char *what);
 void recorded_end(struct run *run);

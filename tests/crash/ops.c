@@ -22,9 +22,21 @@
 		(run)->end(run);                                                                                       \
 	} while (0)
 
+bool changes_in_place(const char *what)
+{
+	static const char *const starts[] = { "write", "overwrite", "punch", "zero", "holder", "before a write",
+		                              "one hole more" };
+
+	for (unsigned i = 0; i < DAXL_ARRAY_LEN(starts); i++)
+		if (strncmp(what, starts[i], strlen(starts[i])) == 0)
+			return true;
+	return false;
+}
+
 void recorded_begin(struct run *run, const char *what)
 {
 	run->open = trace_accept(run->trace, what, state_copy(run->model), NULL);
+	run->open->mixed = changes_in_place(what);
 }
 
 /* The library's view goes into the model's files, and their bytes must be the model's already. */

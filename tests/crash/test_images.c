@@ -52,13 +52,16 @@ static void no_end(struct run *run)
 }
 
 /* A pool with files of mixed maps, closed or left as a crash leaves it. */
-static void prepare(struct image *image, struct state *model, uint64_t *rng)
+static void prepare(struct image *image, struct state *model, const char *list, uint64_t *rng)
 {
 	static const uint32_t block_sizes[] = { 4096, 4096, 4096, 8192, 16384 };
 	struct daxl_pool_opts opts = DAXL_POOL_OPTS_INIT;
 	struct daxl_pool *pool;
 
 	opts.block_size = block_sizes[rnd_below(rng, DAXL_ARRAY_LEN(block_sizes))];
+	/* That many blocks a file has with small ones only. */
+	if (strstr(list, "many-runs"))
+		opts.block_size = 4096;
 	image->size = 4u << 20;
 	image->base = xalloc(image->size);
 	pool = pool_make(image->base, image->size, &opts);
@@ -115,7 +118,7 @@ static void run_scenario(const char *list)
 	scenario_ops = list;
 	rnd(&rng);
 	state_init(&model);
-	prepare(&image, &model, &rng);
+	prepare(&image, &model, list, &rng);
 	/* What the library says of the files goes into the model: by opening a copy. */
 	struct image copy = { .base = xalloc(image.size), .size = image.size };
 

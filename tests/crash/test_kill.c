@@ -162,17 +162,6 @@ static void replay_steps(unsigned number, const struct state *start, struct repl
 	state_drop(model);
 }
 
-/* Whether the call changes bytes in place, so that a crash leaves each 8 of them old or new. */
-static bool in_place(const char *what)
-{
-	static const char *const starts[] = { "write", "overwrite", "punch", "zero", "holder", "before a write" };
-
-	for (unsigned i = 0; i < DAXL_ARRAY_LEN(starts); i++)
-		if (strncmp(what, starts[i], strlen(starts[i])) == 0)
-			return true;
-	return false;
-}
-
 static void compare(unsigned number, const struct replay *r, const struct state *is)
 {
 	const struct state *states[] = { r->before, r->after };
@@ -182,7 +171,7 @@ static void compare(unsigned number, const struct replay *r, const struct state 
 		const char *why = state_layout_differs(states[i], is);
 
 		if (!why)
-			why = state_bytes_differ(states[i], in_place(r->what) ? states[1 - i] : NULL, is, true);
+			why = state_bytes_differ(states[i], changes_in_place(r->what) ? states[1 - i] : NULL, is, true);
 		if (!why)
 			return;
 		if (i == 1)

@@ -109,7 +109,7 @@ static void expect(const char *what, const struct state *b, const struct state *
 		states[n++] = both(a0, b_next);
 		states[n++] = both_late(b_next);
 	}
-	trace_accept_all(&trace, what, states, n);
+	trace_accept_all(&trace, what, states, n)->mixed = true;
 }
 
 static struct accept *b_open;
@@ -119,6 +119,7 @@ static void b_begin(struct run *run, const char *what)
 	struct state *states[] = { both(a0, run->model), both_late(run->model) };
 
 	b_open = trace_accept_all(&trace, what, states, 2);
+	b_open->mixed = true;
 }
 
 static void b_end(struct run *run)

@@ -86,10 +86,10 @@ static void observe(struct daxl_media *media, enum daxl_media_event event, const
 
 	if (daxl_media_base(media) != trace->base)
 		return;
-	record(trace, event == DAXL_MEDIA_EV_STORE ? EV_STORE : event == DAXL_MEDIA_EV_FLUSH ? EV_FLUSH : EV_FENCE, addr,
-	       src, len, false);
 	if (trace->tap)
 		trace->tap(event, trace->tap_arg);
+	record(trace, event == DAXL_MEDIA_EV_STORE ? EV_STORE : event == DAXL_MEDIA_EV_FLUSH ? EV_FLUSH : EV_FENCE, addr,
+	       src, len, false);
 }
 
 void trace_start(struct trace *trace)

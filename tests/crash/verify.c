@@ -111,7 +111,7 @@ static void compare(const struct accept *accept, const struct state *is)
 
 	for (unsigned i = 0; i < accept->n; i++) {
 		/* Of four, each file's other state is in the one where both files differ. */
-		const struct state *other = accept->n == 2 ? accept->states[1 - i] : accept->n == 4 ? accept->states[3 - i] : NULL;
+		const struct state *other = accept->mixed && accept->n > 1 ? accept->states[accept->n - 1 - i] : NULL;
 		char copy[512] = "";
 
 		if (why)

@@ -224,6 +224,76 @@ START_TEST(an_operation_whose_range_has_grown_closes_the_whole_file_first)
 }
 END_TEST
 
+struct tail_race {
+	struct daxl_file *f;
+	struct holder tail;
+	int grant;
+};
+
+static void grant_over_the_tail(void *arg)
+{
+	struct tail_race *t = arg;
+
+	t->grant = grant_nowait(t->f, B(1), BLK, DAXL_LEASE_READ, 0);
+}
+
+/* L3: whom a call turns out to concern when its turn has come is recalled only after that range is closed too. */
+START_TEST(nobody_is_recalled_in_a_range_that_is_not_closed)
+{
+	struct holder late = { .returns = true };
+	struct tail_race t = { .tail = { .returns = true }, .grant = 1 };
+	struct job cut, grow;
+
+	stress_begin("L3 widen");
+	t.f = stress_file("f", B(6));
+	holder_take(&late, t.f, B(4), BLK, DAXL_LEASE_READ, 0);
+	must(daxl_lease_pin(late.lease));
+	points_on();
+	job_start(&cut, &CALL(.op = OP_TRUNCATE, .file = t.f, .off = B(2) - 100));
+	wait_for_sleeper(1);
+	point_park("break:queue-sleep");
+	job_start(&grow, &CALL(.op = OP_TRUNCATE, .file = t.f, .off = B(9))); /* closes from block 6 on, as things are */
+	point_wait_parked("break:queue-sleep");
+	daxl_lease_unpin(late.lease);
+	must(job_join(&cut));
+	holder_take(&t.tail, t.f, B(1), BLK, DAXL_LEASE_WRITE, 0);
+	point_call("recall:deliver", grant_over_the_tail, &t);
+	point_release("break:queue-sleep");
+	must(job_join(&grow));
+	points_off();
+	ck_assert_uint_eq(holder_recalls(&t.tail), 1);
+	ck_assert_int_eq(t.grant, -EAGAIN);
+	daxl_lease_free(late.lease);
+	daxl_lease_free(t.tail.lease);
+	must(daxl_close(t.f));
+	stress_end();
+}
+END_TEST
+
+/* The generation a lease shows is that of the map it shows, also when the grant itself has changed it. */
+START_TEST(a_lease_shows_the_generation_of_its_grant)
+{
+	struct daxl_file *f;
+
+	stress_begin("generation");
+	f = stress_file("f", B(2));
+	for (unsigned k = 0; k < 4; k++) {
+		struct holder h = { 0 };
+		struct daxl_lease_stat ls;
+		struct daxl_stat st;
+
+		must(daxl_fallocate(f, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, BLK, NULL));
+		holder_take(&h, f, 0, BLK, k % 2 ? DAXL_LEASE_WRITE : DAXL_LEASE_READ, k / 2 ? DAXL_LEASE_EXCLUSIVE : 0);
+		must(daxl_lease_stat(h.lease, &ls));
+		must(daxl_stat(f, &st));
+		ck_assert_uint_eq(ls.generation, st.generation);
+		daxl_lease_free(h.lease);
+	}
+	must(daxl_close(f));
+	stress_end();
+}
+END_TEST
+
 /* P6, L1: a pin outlives its lease and the file's handle, and still holds up who wants its blocks. */
 START_TEST(p6_a_pin_counts_after_return_and_close)
 {
@@ -777,6 +847,8 @@ int main(int argc, char **argv)
 	tcase_add_test(tc, p4_a_collapse_looks_at_the_size_when_its_turn_comes);
 	tcase_add_test(tc, p4_an_append_lands_where_the_size_is_after_the_wait);
 	tcase_add_test(tc, an_operation_whose_range_has_grown_closes_the_whole_file_first);
+	tcase_add_test(tc, nobody_is_recalled_in_a_range_that_is_not_closed);
+	tcase_add_test(tc, a_lease_shows_the_generation_of_its_grant);
 	tcase_add_test(tc, p6_a_pin_counts_after_return_and_close);
 	tcase_add_test(tc, p11_a_pin_on_the_second_file_is_slept_for);
 	tcase_add_test(tc, p11_two_files_in_either_order_do_not_deadlock);
