@@ -146,7 +146,8 @@ static void settle(struct sim *sim, uint32_t thread)
 		word_set(sim->durable, p.word, p.value);
 		word_set(sim->work, p.word, p.value);
 	}
-	memmove(sim->pend, sim->pend + kept, (sim->npend - kept) * sizeof(*sim->pend));
+	if (sim->npend > kept)
+		memmove(sim->pend, sim->pend + kept, (sim->npend - kept) * sizeof(*sim->pend));
 	sim->npend -= kept;
 }
 

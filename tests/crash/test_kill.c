@@ -304,6 +304,8 @@ int main(int argc, char **argv)
 		for (unsigned i = 0; i < THREADS; i++)
 			calls += shared->steps[i];
 	}
+	for (unsigned i = 0; i < THREADS; i++)
+		state_free(&states[i]);
 	(void)unlink(path);
 	printf("%" PRIu64 " rounds, %" PRIu64 " calls returned before the kill\n", rounds, calls);
 	return 0;
