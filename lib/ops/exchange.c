@@ -59,6 +59,7 @@ static int build_exchange(struct daxl_op *op)
 		a->next->size = b->old->size;
 		b->next->size = a->old->size;
 	}
+	b->next->mtime_ns = b->next->ctime_ns = a->next->ctime_ns; /* the record has one time */
 	struct daxl_md_rec_two two = {
 		.src = op->f[0].ino->id,
 		.dst = op->f[1].ino->id,

@@ -154,6 +154,7 @@ struct budget {
 	unsigned singles, others; /* images with one unit alone or missing, each; random ones */
 	unsigned again; /* one image in so many is crashed in its recovery too; 0: none */
 	unsigned check; /* one in so many is given to daxl_check; 0: none */
+	unsigned inner; /* as exhaustive, for the crashes in recoveries */
 };
 
 /* A word that is stored but not durable. In the order of the stores; a word may be there several times. */

@@ -818,6 +818,9 @@ static bool op_limbo(struct run *run)
 
 static bool op_checkpoint(struct run *run)
 {
+	/* With what was replaced before let go, or still waiting for its grace period. */
+	if (below(run, 2) && run->pool)
+		(void)daxl_wait_for_frees(run->pool);
 	STEP(run, "checkpoint", daxl_pool_checkpoint(run->pool), (void)0);
 	return true;
 }
@@ -832,6 +835,7 @@ static bool op_many_runs(struct run *run)
 	uint64_t blocks = BLOCKS_MAX - 2;
 	struct mfile *f = &run->model->f[i];
 
+	fallocate_at(run, "allocate all", i, 0, 0, blocks * run->block);
 	for (uint64_t at = 0; at < blocks; at += 2)
 		fallocate_at(run, "one hole more", i, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at * run->block, run->block);
 	uint64_t off = below(run, run->block), len = FILE_CAP - run->block - below(run, run->block) - off;

@@ -27,7 +27,7 @@ enum place { BEFORE_STORE, BEFORE_FENCE, BEFORE_PUBLISH, PLACES };
 static const char *const place_names[] = { "between ticket and store", "between store and fence",
 	                                   "between fence and publish" };
 
-static const struct budget budget = { .exhaustive = 6, .singles = 6, .others = 10, .again = 6, .check = 32 };
+static const struct budget budget = { .exhaustive = 6, .singles = 6, .others = 10, .again = 6, .check = 32, .inner = 4 };
 static uint64_t seed, round_number;
 static const char *what_parked = "?", *where_parked = "?";
 
