@@ -62,7 +62,17 @@ static uint32_t nodes_bound(const struct daxl_inode *ino, const struct daxl_vers
 	return (uint32_t)daxl_min_u64(daxl_min_u64(ino->dirty_nodes + added, most), UINT32_MAX);
 }
 
-void daxl_ckpt_note(struct daxl_inode *ino, struct daxl_version *old, size_t pages)
+/* By how many bytes the change makes the file's record longer; runs aside, which are counted at the first change. */
+static size_t record_growth(const struct daxl_version *old, const struct daxl_version *next)
+{
+	if (daxl_likely(old->name == next->name && old->attrs == next->attrs))
+		return 0;
+	size_t was = daxl_file_record_len(old), is = daxl_file_record_len(next);
+
+	return is > was ? is - was : 0;
+}
+
+void daxl_ckpt_note(struct daxl_inode *ino, struct daxl_version *old, const struct daxl_version *next, size_t pages)
 {
 	struct daxl_pool *pool = ino->pool;
 	struct daxl_ckpt *ckpt = pool->ckpt;
@@ -81,23 +91,14 @@ void daxl_ckpt_note(struct daxl_inode *ino, struct daxl_version *old, size_t pag
 		                       : sizeof(struct daxl_md_file) + DAXL_NAME_MAX,
 		                   __ATOMIC_RELAXED);
 	}
+	size_t growth = old ? record_growth(old, next) : 0;
+	if (growth)
+		__atomic_fetch_add(&ckpt->dirty_bytes, growth, __ATOMIC_RELAXED);
 	uint32_t nodes = nodes_bound(ino, old, pages);
 	if (nodes > ino->dirty_nodes) {
 		__atomic_fetch_add(&ckpt->dirty_nodes, nodes - ino->dirty_nodes, __ATOMIC_RELAXED);
 		ino->dirty_nodes = nodes;
 	}
-}
-
-bool daxl_ckpt_due(const struct daxl_pool *pool)
-{
-	const struct daxl_ckpt *ckpt = pool->ckpt;
-	uint64_t places = __atomic_load_n(&ckpt->table.count, __ATOMIC_RELAXED);
-	uint64_t tables = daxl_min_u64(__atomic_load_n(&ckpt->dirty_files, __ATOMIC_RELAXED), places) +
-	                  __atomic_load_n(&ckpt->dirty_bytes, __ATOMIC_RELAXED) / (DAXL_PAGE_BODY / 4 * 3) + 1;
-	uint64_t dirs = daxl_min_u64(tables, places / DAXL_DIR_ENTRIES + 1) + DAXL_TABLE_DEPTH_MAX;
-	uint64_t pages = 2 * (__atomic_load_n(&ckpt->dirty_nodes, __ATOMIC_RELAXED) + tables + (places > 1 ? dirs : 1));
-
-	return pages >= pool->keep_back << (pool->block_shift - DAXL_PAGE_SHIFT) >> 1;
 }
 
 struct daxl_version *daxl_ckpt_version(const struct daxl_inode *ino)

@@ -82,7 +82,7 @@ void daxl_change_abort(struct daxl_change *change)
 	change->retire = NULL;
 }
 
-int daxl_credit_take(struct daxl_pool *pool)
+int daxl_credit_take(struct daxl_pool *pool, enum daxl_need need)
 {
 	if (pool->read_only)
 		return daxl_fail(EROFS, "the pool is open read-only");
@@ -103,7 +103,10 @@ int daxl_credit_take(struct daxl_pool *pool)
 			(void)daxl_ckpt_run(pool, false, 0);
 			__atomic_store_n(&pool->ckpt_asked, 0, __ATOMIC_RELEASE);
 		}
-		return 0;
+		rc = daxl_room_make(pool, need);
+		if (rc < 0)
+			daxl_credit_give(pool);
+		return rc;
 	}
 }
 
@@ -237,7 +240,7 @@ static void raise_moved(const struct daxl_commit *commit)
 static void publish(const struct daxl_commit *commit, const size_t *pages)
 {
 	for (size_t i = 0; i < commit->nchanges; i++)
-		daxl_ckpt_note(commit->changes[i]->ino, commit->changes[i]->old, pages[i]);
+		daxl_ckpt_note(commit->changes[i]->ino, commit->changes[i]->old, commit->changes[i]->next, pages[i]);
 	raise_moved(commit);
 	for (size_t i = 0; i < commit->nchanges; i++)
 		daxl_rcu_assign(commit->changes[i]->ino->version, commit->changes[i]->next);
@@ -297,7 +300,12 @@ int daxl_commit(struct daxl_commit *commit, bool *credit)
 {
 	unsigned slots = DAXL_REC_SLOTS_MAX;
 	assert(*credit);
-	int rc = daxl_commit_with(commit, &slots);
+	size_t nodes = 0;
+	for (size_t i = 0; i < commit->nchanges; i++)
+		nodes += commit->changes[i]->old != NULL ? commit->changes[i]->edit.nodes_new : 0;
+	int rc = daxl_room_for_nodes(commit->pool, nodes);
+	if (rc == 0)
+		rc = daxl_commit_with(commit, &slots);
 	if (rc < 0)
 		return rc;
 	if (slots != 0)

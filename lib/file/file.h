@@ -217,9 +217,18 @@ struct daxl_change {
 int daxl_change_begin(struct daxl_change *change, struct daxl_inode *ino, bool touch);
 void daxl_change_abort(struct daxl_change *change);
 
+/* --- room.c --- */
+/* What an operation does to the room for checkpoints. */
+enum daxl_need { DAXL_NEED_GROW, DAXL_NEED_FREE, DAXL_NEED_DELETE };
+bool daxl_ckpt_due(const struct daxl_pool *pool); /* the next checkpoint would take half of what is kept back */
+/* There is room for what need says, perhaps after a checkpoint; else -ENOSPC (never for DELETE). No lock held. */
+int daxl_room_make(struct daxl_pool *pool, enum daxl_need need);
+/* Whether a change with so many new nodes can be taken into a checkpoint; -ENOSPC. */
+int daxl_room_for_nodes(const struct daxl_pool *pool, uint64_t nodes);
+
 /* Takes credit for one operation (DAXL_REC_SLOTS_MAX slots). Runs a checkpoint when one is due (log half full, or
  * dirty pages reach half of the reserve): nothing may be held. -ENOSPC, -EROFS. */
-int daxl_credit_take(struct daxl_pool *pool);
+int daxl_credit_take(struct daxl_pool *pool, enum daxl_need need);
 void daxl_credit_give(struct daxl_pool *pool);
 
 /* A record under construction: fixed part and list in one growing buffer. */
@@ -280,10 +289,9 @@ void daxl_ckpt_destroy(struct daxl_ckpt *ckpt);
 /* Writes a checkpoint now (or waits for the one in progress and then writes one). clean: with the clean flag and
  * summary (close). -ENOSPC, -ENOMEM: the old one stays valid. No lock held. */
 int daxl_ckpt_run(struct daxl_pool *pool, bool clean, uint64_t new_epoch);
-bool daxl_ckpt_due(const struct daxl_pool *pool); /* by dirty pages against the reserve; one or two loads */
 /* Called inside the gate at publish, before ino->version is replaced: keeps old for a running checkpoint, queues
  * the file as dirty. pages: new rope nodes of this change. */
-void daxl_ckpt_note(struct daxl_inode *ino, struct daxl_version *old, size_t pages);
+void daxl_ckpt_note(struct daxl_inode *ino, struct daxl_version *old, const struct daxl_version *next, size_t pages);
 /* A node's pages are used until the next checkpoint is durable; a payload page likewise. */
 void daxl_ckpt_page_retired(struct daxl_pool *pool, daxl_page_t page, daxl_page_t copy);
 void daxl_ckpt_payload_retired(struct daxl_pool *pool, daxl_page_t page);

@@ -88,7 +88,7 @@ int daxl_pool_enlarge(struct daxl_pool *pool, uint64_t new_size)
 	bool credit = true;
 
 	new_size = daxl_blocks_to_bytes(daxl_bytes_to_blocks_down(new_size, pool->block_shift), pool->block_shift);
-	int rc = daxl_credit_take(pool);
+	int rc = daxl_credit_take(pool, DAXL_NEED_FREE);
 	if (rc)
 		return rc;
 	daxl_mutex_lock(&pool->grow_mutex);

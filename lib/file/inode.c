@@ -220,7 +220,7 @@ static int create_locked(struct daxl_pool *pool, const char *name, size_t len, b
 
 int daxl_inode_create(struct daxl_pool *pool, const char *name, size_t len, struct daxl_inode **ret_ino)
 {
-	int rc = daxl_credit_take(pool);
+	int rc = daxl_credit_take(pool, DAXL_NEED_GROW);
 	if (rc < 0)
 		return rc;
 	bool credit = true;
@@ -267,7 +267,7 @@ int daxl_delete_commit(struct daxl_inode *ino, bool *credit, void (*published)(v
 /* Deletes a file that was never opened: nobody can have a lease on it. */
 static int delete_unopened(struct daxl_inode *ino)
 {
-	int rc = daxl_credit_take(ino->pool);
+	int rc = daxl_credit_take(ino->pool, DAXL_NEED_DELETE);
 	if (rc < 0)
 		return rc;
 	bool credit = true;

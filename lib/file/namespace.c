@@ -123,7 +123,7 @@ static int unlink_locked(struct daxl_pool *pool, struct daxl_inode *ino, bool *c
 
 int daxl_names_unlink(struct daxl_pool *pool, const char *name, size_t len)
 {
-	int rc = daxl_credit_take(pool);
+	int rc = daxl_credit_take(pool, DAXL_NEED_DELETE);
 	if (rc < 0)
 		return rc;
 	bool credit = true;
@@ -181,7 +181,7 @@ int daxl_names_rename(struct daxl_pool *pool, const char *from, size_t from_len,
 {
 	struct daxl_inode *replaced = NULL;
 	bool due = false;
-	int rc = daxl_credit_take(pool);
+	int rc = daxl_credit_take(pool, DAXL_NEED_GROW);
 	if (rc < 0)
 		return rc;
 	bool credit = true;

@@ -10,11 +10,11 @@
  * was cut short, and a checkpoint with a new random epoch: it clears the clean mark, takes in what was replayed, and
  * makes every record beyond the replay's end, which was perhaps still on its way when the crash came, void for ever.
  *
- * The reserve. Checkpoints are written copy-on-write, so they need room when everything else is full, and deleting
+ * What is kept back. Checkpoints are written copy-on-write, so they need room when everything else is full, and deleting
  * needs a checkpoint sooner or later. Of the pool's blocks 1/32 is kept back from data, not less than RESERVE_PAGES
  * pages and not more than RESERVE_BYTES_MAX: a checkpoint becomes due when what it would write reaches half of that,
  * so this bounds how much, not how large a pool can be. In the smallest pools it is 64 of some 950 blocks of 4 KiB,
- * or 1 of 12 larger ones.
+ * or 1 of 12 larger ones. How it is shared out among what grows and what frees: room.c.
  */
 #include <errno.h>
 #include <inttypes.h>

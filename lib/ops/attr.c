@@ -65,7 +65,7 @@ static int set_locked(struct daxl_inode *ino, const char *key, const void *value
 int daxl_do_setattr(struct daxl_file *file, const char *key, const void *value, size_t len)
 {
 	bool credit = true;
-	int rc = daxl_credit_take(file->pool);
+	int rc = daxl_credit_take(file->pool, value ? DAXL_NEED_GROW : DAXL_NEED_FREE);
 
 	if (rc)
 		return rc;

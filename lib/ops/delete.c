@@ -31,6 +31,7 @@ static const struct daxl_recipe delete_recipe = {
 	.plan = plan_delete,
 	.build = build_delete,
 	.reason = DAXL_REASON_UNLINK,
+	.need = DAXL_NEED_DELETE,
 	.limbo_ok = true,
 };
 

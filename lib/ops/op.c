@@ -378,7 +378,7 @@ int daxl_op_run(struct daxl_op *op)
 	if (!rc && op->brk.held && (op->f[0].start < op->brk.part[0].start || op->f[0].end > op->brk.part[0].end))
 		rc = daxl_fail(EINVAL, "the held break does not cover the operation's range");
 	if (!rc)
-		rc = daxl_credit_take(op->pool);
+		rc = daxl_credit_take(op->pool, op->recipe->need);
 	if (!rc) {
 		op->credit = true;
 		for (unsigned i = 0; i < op->nfiles; i++)

@@ -26,6 +26,7 @@ struct daxl_recipe {
 	int (*build)(struct daxl_op *op);
 	void (*undo)(struct daxl_op *op); /* after a build that failed: takes back what only the operation knows; may be NULL */
 	uint32_t reason;   /* DAXL_REASON_* */
+	enum daxl_need need;
 	bool limbo_ok;     /* DAXL_ON_TIMEOUT_LIMBO may be asked for */
 	bool moves;        /* readers must look again: blocks move or become shared */
 	bool keeps_times;  /* mtime stays (a lease grant that only fills) */

@@ -164,6 +164,7 @@ static const struct daxl_recipe punch_recipe = {
 	.plan = plan_punch,
 	.build = build_punch,
 	.reason = DAXL_REASON_PUNCH,
+	.need = DAXL_NEED_FREE,
 	.limbo_ok = true,
 };
 

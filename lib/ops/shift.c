@@ -53,6 +53,7 @@ static const struct daxl_recipe collapse_recipe = {
 	.plan = plan_shift,
 	.build = build_shift,
 	.reason = DAXL_REASON_COLLAPSE,
+	.need = DAXL_NEED_FREE,
 	.moves = true,
 };
 

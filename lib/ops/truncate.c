@@ -90,6 +90,7 @@ static const struct daxl_recipe truncate_recipe = {
 	.plan = plan_truncate,
 	.build = build_truncate,
 	.reason = DAXL_REASON_TRUNCATE,
+	.need = DAXL_NEED_DELETE,
 	.limbo_ok = true,
 };
 

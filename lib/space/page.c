@@ -156,6 +156,12 @@ static void table_remove(struct daxl_page_table *pages, struct daxl_page_block *
 	daxl_free(pb);
 }
 
+/* The mutex is held. */
+static void count_free(struct daxl_page_table *pages, int64_t n)
+{
+	__atomic_store_n(&pages->free, pages->free + (uint64_t)n, __ATOMIC_RELAXED);
+}
+
 static bool page_in_use(const struct daxl_page_block *pb, unsigned i)
 {
 	return pb->used[i / 64] >> (i % 64) & 1;
@@ -164,6 +170,7 @@ static bool page_in_use(const struct daxl_page_block *pb, unsigned i)
 static void page_use(struct daxl_space *space, struct daxl_page_block *pb, unsigned i)
 {
 	pb->used[i / 64] |= UINT64_C(1) << (i % 64);
+	count_free(&space->pages, -1);
 	if (++pb->in_use == 1u << pages_log2(space))
 		partial_remove(pb);
 }
@@ -230,6 +237,7 @@ static int alloc_packed(struct daxl_space *space, daxl_page_t avoid, daxl_page_t
 	err = take_block(space, avoid, &blk);
 	if (!err) {
 		table_insert(pages, pb, blk);
+		count_free(pages, (int64_t)(1u << pages_log2(space)));
 		if (!page_pick(space, pb, avoid, &i))
 			i = 0;
 		goto found;
@@ -272,7 +280,9 @@ void daxl_page_free(struct daxl_space *space, daxl_page_t page)
 	assert(pb && page_in_use(pb, i));
 	pb->used[i / 64] &= ~(UINT64_C(1) << (i % 64));
 	pb->in_use--;
+	count_free(&space->pages, 1);
 	if (pb->in_use == 0) {
+		count_free(&space->pages, -(int64_t)(1u << pages_log2(space)));
 		table_remove(&space->pages, pb);
 		daxl_space_unref(space, blk, 1);
 	} else if (!pb->pprev) {
@@ -297,6 +307,7 @@ static int mark_block(struct daxl_space *space, daxl_blk_t blk, struct daxl_page
 			return err;
 		}
 		table_insert(&space->pages, pb, blk);
+		count_free(&space->pages, (int64_t)(1u << pages_log2(space)));
 	}
 	*ret_pb = pb;
 	return 0;
@@ -318,4 +329,9 @@ int daxl_page_mark(struct daxl_space *space, daxl_page_t page)
 		page_use(space, pb, page_index(space, page));
 	daxl_mutex_unlock(&space->pages.mutex);
 	return err;
+}
+
+uint64_t daxl_page_room(const struct daxl_space *space)
+{
+	return (daxl_space_avail(space) << pages_log2(space)) + __atomic_load_n(&space->pages.free, __ATOMIC_RELAXED);
 }

@@ -131,16 +131,28 @@ void daxl_space_unreserve(struct daxl_space *space, daxl_nblk_t n)
 		daxl_space_avail_add(space, n);
 }
 
+bool daxl_space_has_reserve(const struct daxl_space *space)
+{
+	return __atomic_load_n(&space->avail, __ATOMIC_RELAXED) >= space->keep_back;
+}
+
+daxl_nblk_t daxl_space_avail(const struct daxl_space *space)
+{
+	daxl_nblk_t avail = avail_of(space);
+
+	for (unsigned i = 0; i < DAXL_SPACE_SLOTS; i++)
+		avail += __atomic_load_n(&space->slots[i].stash, __ATOMIC_RELAXED);
+	return avail;
+}
+
 void daxl_space_stat(const struct daxl_space *space, struct daxl_space_stat *ret)
 {
-	uint64_t avail = avail_of(space);
+	uint64_t avail = daxl_space_avail(space);
 	daxl_nblk_t total = daxl_space_nblocks(space);
 	int64_t used = 0;
 
-	for (unsigned i = 0; i < DAXL_SPACE_SLOTS; i++) {
+	for (unsigned i = 0; i < DAXL_SPACE_SLOTS; i++)
 		used += __atomic_load_n(&space->slots[i].used, __ATOMIC_RELAXED);
-		avail += __atomic_load_n(&space->slots[i].stash, __ATOMIC_RELAXED);
-	}
 	/* The figures were read one after the other: keep what does not add up inside its bounds. */
 	used = used < 0 ? 0 : used;
 	ret->total = total;

@@ -91,6 +91,10 @@ struct daxl_space_stat {
 	daxl_nblk_t total, free, reserved, keep_back, shared;
 };
 void daxl_space_stat(const struct daxl_space *space, struct daxl_space_stat *ret);
+/* Whether all that is kept back is free; one load. */
+bool daxl_space_has_reserve(const struct daxl_space *space);
+/* Free blocks promised to nobody, those kept back included. */
+daxl_nblk_t daxl_space_avail(const struct daxl_space *space);
 
 /*
  * Metadata pages: always 4 KiB, packed into blocks taken from META space. avoid: a page from which the new one shall
@@ -98,6 +102,8 @@ void daxl_space_stat(const struct daxl_space *space, struct daxl_space_stat *ret
  */
 int daxl_page_alloc(struct daxl_space *space, daxl_page_t avoid, daxl_page_t *ret_page);
 void daxl_page_free(struct daxl_space *space, daxl_page_t page);
+/* Pages that daxl_page_alloc can give at this moment, out of what is kept back too. */
+uint64_t daxl_page_room(const struct daxl_space *space);
 /* Load: this page is in use. -EUCLEAN when outside or in use as a page or (block) by data. */
 int daxl_page_mark(struct daxl_space *space, daxl_page_t page);
 

@@ -29,6 +29,7 @@ struct daxl_page_table {
 	struct daxl_page_block **bucket; /* by block number; mutex */
 	uint64_t nbuckets;               /* power of two, 0 at first; mutex */
 	uint64_t count;                  /* page blocks; mutex */
+	uint64_t free;                   /* pages not in use in page blocks; changed under mutex, atomic */
 	struct daxl_page_block *partial; /* those with a free page, most recently touched first; mutex */
 	daxl_blk_t hint[2];              /* behind the last block taken for a first, a second copy; atomic */
 };

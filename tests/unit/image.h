@@ -118,7 +118,7 @@ struct op {
 static inline int op_begin(struct op *op, struct daxl_inode *ino, unsigned type)
 {
 	op->pool = ino->pool;
-	int rc = daxl_credit_take(op->pool);
+	int rc = daxl_credit_take(op->pool, DAXL_NEED_GROW);
 	if (rc)
 		return rc;
 	op->credit = true;
@@ -249,7 +249,7 @@ struct pair {
 
 static inline int pair_begin(struct pair *pair, struct daxl_inode *a, struct daxl_inode *b)
 {
-	int rc = daxl_credit_take(a->pool);
+	int rc = daxl_credit_take(a->pool, DAXL_NEED_GROW);
 	if (rc)
 		return rc;
 	pair->credit = true;
@@ -350,7 +350,7 @@ static inline int file_setattr(struct daxl_inode *ino, const char *key, const vo
 	struct daxl_attrs *attrs;
 	struct daxl_record rec;
 	bool credit = true;
-	int rc = daxl_credit_take(ino->pool);
+	int rc = daxl_credit_take(ino->pool, DAXL_NEED_GROW);
 
 	if (rc)
 		return rc;

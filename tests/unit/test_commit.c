@@ -119,7 +119,7 @@ static int work_begin(struct work *work, struct daxl_inode *ino, daxl_fblk_t at,
 {
 	memset(work, 0, sizeof(*work));
 	work->pool = ino->pool;
-	int rc = daxl_credit_take(ino->pool);
+	int rc = daxl_credit_take(ino->pool, DAXL_NEED_GROW);
 	if (rc < 0)
 		return rc;
 	work->credit = true;
@@ -197,7 +197,7 @@ static int cut_file(struct daxl_inode *ino, daxl_fblk_t at)
 	struct daxl_change *changes[] = {&change};
 	struct daxl_commit commit = {.pool = ino->pool, .changes = changes, .nchanges = 1, .rec = &rec};
 	bool credit = true;
-	ck_assert_int_eq(daxl_credit_take(ino->pool), 0);
+	ck_assert_int_eq(daxl_credit_take(ino->pool, DAXL_NEED_GROW), 0);
 	daxl_mutex_lock(&ino->mutex);
 	ck_assert_int_eq(daxl_change_begin(&change, ino, true), 0);
 	ck_assert_int_eq(daxl_record_map_begin(&rec, DAXL_REC_TRUNCATE, ino->id), 0);

@@ -121,7 +121,7 @@ START_TEST(growth_is_replayed)
 	struct daxl_md_rec_grow body = {.new_size = 16 * MIB};
 	struct daxl_record rec;
 	bool credit = true;
-	must(daxl_credit_take(pool));
+	must(daxl_credit_take(pool, DAXL_NEED_GROW));
 	daxl_record_init(&rec, DAXL_REC_GROW);
 	must(daxl_record_put(&rec, &body, sizeof(body)));
 	struct daxl_commit commit = {.pool = pool, .rec = &rec};
