@@ -90,6 +90,7 @@ DAXL_API int daxl_close(struct daxl_file *file);
  *   -EINVAL        an empty name
  *   -ENAMETOOLONG  more than 255 bytes
  *   -EROFS         the pool is open read-only
+ *   -ENOSPC        no room in the log beside what other calls and the commits of WRITE leases have set aside
  *   -ENOMEM
  */
 DAXL_API int daxl_unlink(struct daxl_pool *pool, const char *name);
@@ -165,23 +166,26 @@ DAXL_API ssize_t daxl_getattr(struct daxl_file *file, const char *key, void *val
  * Never queues behind a break or a lease. A read that runs against a write, or against operations that move blocks,
  * may see parts of both, in pieces of up to 64 KiB; it never sees bytes of another file.
  *
- * Waiting: never waits, except shortly for an operation which is about to move the very blocks it reads.
+ * Waiting: never waits, except shortly for an operation which is about to move the very blocks it reads. That is no
+ * wait for holders, and may happen in a recall or fence function too.
  *
  *   -EINVAL   off negative; len more than SSIZE_MAX
+ *   -EDEADLK  it would have to wait inside a read section of liburcu (flavour bp)
  */
 DAXL_API ssize_t daxl_pread(struct daxl_file *file, void *buf, size_t len, off_t off);
 
 /*
  * Writes len bytes from buf at offset off, or, on an O_APPEND handle, at the end, whatever off is. Returns len when
- * all is done and durable: a write is complete or fails, never short, and after an error from waiting or for want of
- * room nothing was stored. len 0 writes nothing and returns 0.
+ * all is done and durable: a write is complete or fails, never short, and after an error nothing was stored. len 0
+ * writes nothing and returns 0.
  *
  * A write that only overwrites blocks of its own waits for nobody, unless other owners' leases over it are STABLE or
  * EXCLUSIVE; those are recalled first. Writing into a hole recalls leases that show it as one, writing to a shared
  * block (which is copied) all leases over it. A crash in the middle leaves each 8 bytes of what is overwritten either
  * old or new; new blocks and a new size appear together or not at all.
  *
- * Waiting: may wait, as the handle's default says (daxl_set_wait).
+ * Waiting: may wait, as the handle's default says (daxl_set_wait). A write that only overwrites may also wait, shortly
+ * and as daxl_pread does, for an operation that is about to move its blocks, whatever the default says.
  *
  *   -EBADF    the handle is O_RDONLY
  *   -EINVAL   off negative; len more than SSIZE_MAX

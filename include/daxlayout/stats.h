@@ -46,13 +46,14 @@ enum daxl_stat_op {
 
 #define DAXL_STAT_OP_SLOTS 48 /* entries of daxl_stats.op; those from DAXL_STAT_OPS on are 0 */
 
+/* What is called from inside a call, by a holder's function, or a checkpoint, counts for itself and not for the call. */
 struct daxl_op_stats {
 	uint64_t calls;       /* that have ended, well or not */
 	uint64_t errors;      /* that ended with an error */
 	uint64_t bytes;       /* read, written, copied or persisted; else 0 */
 	uint64_t fences;      /* of the medium: waits until earlier stores were durable */
 	uint64_t lines;       /* cache lines flushed */
-	uint64_t breaks;      /* calls that recalled somebody or had somebody to wait for */
+	uint64_t breaks;      /* calls that recalled somebody or had a holder to wait for */
 	uint64_t recalls;     /* leases recalled */
 	uint64_t waits;       /* calls that slept or spun for leases or for another operation on their range */
 	uint64_t timeouts;    /* calls that ended with -ETIMEDOUT */
@@ -85,7 +86,7 @@ struct daxl_stats {
 	struct daxl_histogram histogram[DAXL_HISTOGRAM_SLOTS];
 	uint64_t fences_failed;  /* holders' fence functions that gave something else than 0 */
 	uint64_t revoked_fence;  /* leases revoked after a fence */
-	uint64_t revoked_limbo;  /* leases revoked because blocks of theirs went to limbo */
+	uint64_t revoked_limbo;  /* leases revoked by limbo, with blocks that went there or without */
 	uint64_t limbo_blocks;   /* that ever went to limbo; daxl_pool_stat has those there now */
 	uint64_t log_waits;      /* calls that had to wait for room in the log */
 	uint64_t grace_waits;    /* calls that waited for freed blocks before -ENOSPC or instead of it */

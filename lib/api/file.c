@@ -100,7 +100,7 @@ DAXL_API int daxl_open(struct daxl_pool *pool, const char *name, int oflags, str
 	DAXL_NEED(pool);
 	DAXL_NEED(name);
 	DAXL_NEED(ret_file);
-	struct daxl_count count = daxl_count_begin(pool, DAXL_STAT_OPEN);
+	struct daxl_count count = daxl_count_begin(pool->tally, DAXL_STAT_OPEN);
 	size_t len;
 	int rc = check_name(name, &len);
 
@@ -114,7 +114,7 @@ DAXL_API int daxl_open(struct daxl_pool *pool, const char *name, int oflags, str
 DAXL_API int daxl_close(struct daxl_file *file)
 {
 	DAXL_NEED(file);
-	struct daxl_count count = daxl_count_begin(file->pool, DAXL_STAT_CLOSE);
+	struct daxl_count count = daxl_count_begin(file->pool->tally, DAXL_STAT_CLOSE);
 
 	return daxl_count_end_int(&count, daxl_handle_close(file));
 }
@@ -128,7 +128,7 @@ DAXL_API int daxl_unlink(struct daxl_pool *pool, const char *name)
 {
 	DAXL_NEED(pool);
 	DAXL_NEED(name);
-	struct daxl_count count = daxl_count_begin(pool, DAXL_STAT_UNLINK);
+	struct daxl_count count = daxl_count_begin(pool->tally, DAXL_STAT_UNLINK);
 	size_t len;
 	int rc = check_name(name, &len);
 
@@ -144,7 +144,7 @@ DAXL_API int daxl_rename(struct daxl_pool *pool, const char *from, const char *t
 	DAXL_NEED(pool);
 	DAXL_NEED(from);
 	DAXL_NEED(to);
-	struct daxl_count count = daxl_count_begin(pool, DAXL_STAT_RENAME);
+	struct daxl_count count = daxl_count_begin(pool->tally, DAXL_STAT_RENAME);
 	size_t from_len, to_len;
 	int rc = check_name(from, &from_len);
 
@@ -203,7 +203,7 @@ DAXL_API int daxl_setattr(struct daxl_file *file, const char *key, const void *v
 {
 	DAXL_NEED(file);
 	DAXL_NEED(key);
-	struct daxl_count count = daxl_count_begin(file->pool, DAXL_STAT_SETATTR);
+	struct daxl_count count = daxl_count_begin(file->pool->tally, DAXL_STAT_SETATTR);
 	int rc = check_key(key);
 
 	if (!rc && !value && len)
@@ -248,7 +248,7 @@ DAXL_API ssize_t daxl_preadv(struct daxl_file *file, const struct iovec *iov, in
 {
 	DAXL_NEED(file);
 	DAXL_NEED_ARRAY(iov, iovcnt);
-	struct daxl_count count = daxl_count_begin(file->pool, DAXL_STAT_READ);
+	struct daxl_count count = daxl_count_begin(file->pool->tally, DAXL_STAT_READ);
 	size_t len = 0;
 	ssize_t rc = check_iov(iov, iovcnt, &len);
 
@@ -273,7 +273,7 @@ DAXL_API ssize_t daxl_pwritev(struct daxl_file *file, const struct iovec *iov, i
 {
 	DAXL_NEED(file);
 	DAXL_NEED_ARRAY(iov, iovcnt);
-	struct daxl_count count = daxl_count_begin(file->pool, flags & DAXL_WRITE_ATOMIC ? DAXL_STAT_ATOMIC_WRITE : DAXL_STAT_WRITE);
+	struct daxl_count count = daxl_count_begin(file->pool->tally, flags & DAXL_WRITE_ATOMIC ? DAXL_STAT_ATOMIC_WRITE : DAXL_STAT_WRITE);
 	bool append = file->oflags & O_APPEND;
 	struct daxl_wait buf;
 	const struct daxl_wait *w = NULL;
@@ -351,7 +351,7 @@ static int flush_run(daxl_fblk_t at, const struct daxl_run *run, void *arg)
 DAXL_API int daxl_fsync(struct daxl_file *file)
 {
 	DAXL_NEED(file);
-	struct daxl_count count = daxl_count_begin(file->pool, DAXL_STAT_FSYNC);
+	struct daxl_count count = daxl_count_begin(file->pool->tally, DAXL_STAT_FSYNC);
 
 	if (!file->pool->read_only) {
 		daxl_rcu_read_lock();

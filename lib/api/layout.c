@@ -10,7 +10,7 @@ DAXL_API ssize_t daxl_map(struct daxl_file *file, off_t off, off_t len, struct d
 {
 	DAXL_NEED(file);
 	DAXL_NEED_ARRAY(exts, max);
-	struct daxl_count count = daxl_count_begin(file->pool, DAXL_STAT_MAP);
+	struct daxl_count count = daxl_count_begin(file->pool->tally, DAXL_STAT_MAP);
 	ssize_t rc = 0;
 
 	if (off < 0 || len < 0)
@@ -25,7 +25,7 @@ DAXL_API ssize_t daxl_map(struct daxl_file *file, off_t off, off_t len, struct d
 DAXL_API off_t daxl_seek(struct daxl_file *file, off_t off, int whence)
 {
 	DAXL_NEED(file);
-	struct daxl_count count = daxl_count_begin(file->pool, DAXL_STAT_SEEK);
+	struct daxl_count count = daxl_count_begin(file->pool->tally, DAXL_STAT_SEEK);
 	off_t rc;
 
 	if (whence != DAXL_SEEK_DATA && whence != DAXL_SEEK_HOLE)

@@ -29,7 +29,7 @@ DAXL_API int daxl_lease_acquire(struct daxl_file *file, off_t off, off_t len, co
 {
 	DAXL_NEED(file);
 	DAXL_NEED(ret_lease);
-	struct daxl_count count = daxl_count_begin(file->pool, DAXL_STAT_ACQUIRE);
+	struct daxl_count count = daxl_count_begin(file->pool->tally, DAXL_STAT_ACQUIRE);
 	struct daxl_lease_opts o = DAXL_LEASE_OPTS_INIT;
 	int rc = daxl_check_range(off, len);
 
@@ -57,7 +57,7 @@ static struct daxl_pool *pool_of(const struct daxl_lease *lease)
 DAXL_API int daxl_lease_persist(struct daxl_lease *lease, off_t off, off_t len)
 {
 	DAXL_NEED(lease);
-	struct daxl_count count = daxl_count_begin(pool_of(lease), DAXL_STAT_PERSIST);
+	struct daxl_count count = daxl_count_begin(pool_of(lease)->tally, DAXL_STAT_PERSIST);
 	int rc = daxl_check_range(off, len);
 
 	if (!rc && len > INT64_MAX - off)
@@ -70,7 +70,7 @@ DAXL_API int daxl_lease_persist(struct daxl_lease *lease, off_t off, off_t len)
 DAXL_API int daxl_lease_commit(struct daxl_lease *lease, off_t off, off_t len, off_t new_size)
 {
 	DAXL_NEED(lease);
-	struct daxl_count count = daxl_count_begin(pool_of(lease), DAXL_STAT_COMMIT);
+	struct daxl_count count = daxl_count_begin(pool_of(lease)->tally, DAXL_STAT_COMMIT);
 	int rc = daxl_check_range(off, len);
 
 	if (!rc && new_size < -1)

@@ -32,31 +32,16 @@ static int check_opts(const struct daxl_pool_opts *opts, struct daxl_pool_opts *
 	return rc;
 }
 
-/* Gives a loaded pool its counters. On failure the pool is ended. */
-static int finish_open(struct daxl_pool *pool, struct daxl_pool **ret_pool)
-{
-	pool->stats = daxl_stats_shared_new();
-	if (!pool->stats) {
-		(void)daxl_pool_end(pool);
-		return daxl_fail(ENOMEM, "no memory for the pool's counters");
-	}
-	*ret_pool = pool;
-	return 0;
-}
-
 DAXL_API int daxl_pool_create(const char *path, uint64_t size, const struct daxl_pool_opts *opts, struct daxl_pool **ret_pool)
 {
 	DAXL_NEED(path);
 	DAXL_NEED(ret_pool);
 	struct daxl_pool_opts o;
-	struct daxl_pool *pool;
 	int saved_errno = errno;
 	int rc = check_opts(opts, &o, DAXL_POOL_SPARSE);
 
 	if (!rc)
-		rc = daxl_pool_make(path, size, &o, &pool);
-	if (!rc)
-		rc = finish_open(pool, ret_pool);
+		rc = daxl_pool_make(path, size, &o, ret_pool);
 	errno = saved_errno;
 	return rc;
 }
@@ -66,14 +51,11 @@ DAXL_API int daxl_pool_open(const char *path, const struct daxl_pool_opts *opts,
 	DAXL_NEED(path);
 	DAXL_NEED(ret_pool);
 	struct daxl_pool_opts o;
-	struct daxl_pool *pool;
 	int saved_errno = errno;
 	int rc = check_opts(opts, &o, DAXL_POOL_READ_ONLY);
 
 	if (!rc)
-		rc = daxl_pool_load(path, &o, &pool);
-	if (!rc)
-		rc = finish_open(pool, ret_pool);
+		rc = daxl_pool_load(path, &o, ret_pool);
 	errno = saved_errno;
 	return rc;
 }
@@ -81,12 +63,9 @@ DAXL_API int daxl_pool_open(const char *path, const struct daxl_pool_opts *opts,
 DAXL_API int daxl_pool_close(struct daxl_pool *pool)
 {
 	DAXL_NEED(pool);
-	struct daxl_stats_shared *stats = pool->stats;
 	int saved_errno = errno;
 	int rc = daxl_pool_end(pool);
 
-	if (!rc)
-		daxl_free(stats);
 	errno = saved_errno;
 	return rc;
 }
@@ -102,17 +81,13 @@ DAXL_API int daxl_pool_stat(struct daxl_pool *pool, struct daxl_pool_stat *ret_s
 DAXL_API int daxl_pool_checkpoint(struct daxl_pool *pool)
 {
 	DAXL_NEED(pool);
-	struct daxl_count count = daxl_count_begin(pool, DAXL_STAT_CHECKPOINT);
-	int rc = pool->read_only ? daxl_fail(EROFS, "the pool is open for reading only")
-	                         : daxl_ckpt_run(pool, false, pool->epoch);
-
-	return daxl_count_end_int(&count, rc);
+	return daxl_ckpt_run(pool, false, pool->epoch); /* which counts itself, whoever asks */
 }
 
 DAXL_API int daxl_pool_grow(struct daxl_pool *pool, uint64_t new_size)
 {
 	DAXL_NEED(pool);
-	struct daxl_count count = daxl_count_begin(pool, DAXL_STAT_GROW);
+	struct daxl_count count = daxl_count_begin(pool->tally, DAXL_STAT_GROW);
 	uint64_t size = __atomic_load_n(&pool->super.pool_size, __ATOMIC_RELAXED);
 	int rc;
 

@@ -87,7 +87,7 @@ static int fallocate_checked(struct daxl_file *file, int mode, off_t off, off_t 
 DAXL_API int daxl_fallocate(struct daxl_file *file, int mode, off_t off, off_t len, const struct daxl_wait *wait)
 {
 	DAXL_NEED(file);
-	struct daxl_count count = daxl_count_begin(file->pool, count_of_mode(mode));
+	struct daxl_count count = daxl_count_begin(file->pool->tally, count_of_mode(mode));
 	struct daxl_wait buf;
 	const struct daxl_wait *w = NULL;
 	int rc = daxl_check_range(off, len);
@@ -102,7 +102,7 @@ DAXL_API int daxl_fallocate(struct daxl_file *file, int mode, off_t off, off_t l
 DAXL_API int daxl_truncate(struct daxl_file *file, off_t size, const struct daxl_wait *wait)
 {
 	DAXL_NEED(file);
-	struct daxl_count count = daxl_count_begin(file->pool, DAXL_STAT_TRUNCATE);
+	struct daxl_count count = daxl_count_begin(file->pool->tally, DAXL_STAT_TRUNCATE);
 	struct daxl_wait buf;
 	const struct daxl_wait *w = NULL;
 	int rc = size < 0 ? daxl_fail(EINVAL, "size %lld is negative", (long long)size) : 0;
@@ -136,7 +136,7 @@ static int check_break_max(const struct daxl_file *file, off_t off, off_t len)
 DAXL_API int daxl_break(struct daxl_file *file, off_t off, off_t len, int level, const struct daxl_wait *wait)
 {
 	DAXL_NEED(file);
-	struct daxl_count count = daxl_count_begin(file->pool, DAXL_STAT_BREAK);
+	struct daxl_count count = daxl_count_begin(file->pool->tally, DAXL_STAT_BREAK);
 	struct daxl_wait buf;
 	const struct daxl_wait *w = NULL;
 	int rc = check_break(off, len, level);
@@ -157,7 +157,7 @@ DAXL_API int daxl_break_begin(struct daxl_file *file, off_t off, off_t len, int 
 {
 	DAXL_NEED(file);
 	DAXL_NEED(ret_break);
-	struct daxl_count count = daxl_count_begin(file->pool, DAXL_STAT_BREAK);
+	struct daxl_count count = daxl_count_begin(file->pool->tally, DAXL_STAT_BREAK);
 	struct daxl_wait buf;
 	const struct daxl_wait *w = NULL;
 	int rc = check_break(off, len, level);
@@ -243,7 +243,7 @@ DAXL_API int daxl_clone_range(struct daxl_file *src, off_t src_off, struct daxl_
 {
 	DAXL_NEED(src);
 	DAXL_NEED(dst);
-	struct daxl_count count = daxl_count_begin(dst->pool, DAXL_STAT_CLONE);
+	struct daxl_count count = daxl_count_begin(dst->pool->tally, DAXL_STAT_CLONE);
 	struct daxl_wait buf;
 	const struct daxl_wait *w = NULL;
 	int rc = check_two(src, src_off, dst, dst_off, len);
@@ -265,7 +265,7 @@ DAXL_API int daxl_dedupe_range(struct daxl_file *src, off_t src_off, struct daxl
 	DAXL_NEED(src);
 	DAXL_NEED(dst);
 	DAXL_NEED(ret_same);
-	struct daxl_count count = daxl_count_begin(dst->pool, DAXL_STAT_DEDUPE);
+	struct daxl_count count = daxl_count_begin(dst->pool->tally, DAXL_STAT_DEDUPE);
 	struct daxl_wait buf;
 	const struct daxl_wait *w = NULL;
 	int rc = check_two(src, src_off, dst, dst_off, len);
@@ -306,7 +306,7 @@ DAXL_API int daxl_exchange_range(struct daxl_file *a, off_t a_off, struct daxl_f
 {
 	DAXL_NEED(a);
 	DAXL_NEED(b);
-	struct daxl_count count = daxl_count_begin(a->pool, DAXL_STAT_EXCHANGE);
+	struct daxl_count count = daxl_count_begin(a->pool->tally, DAXL_STAT_EXCHANGE);
 	struct daxl_wait buf;
 	const struct daxl_wait *w = NULL;
 	int rc = check_exchange(a, a_off, b, b_off, len);
@@ -322,7 +322,7 @@ DAXL_API ssize_t daxl_copy_range(struct daxl_file *src, off_t src_off, struct da
 {
 	DAXL_NEED(src);
 	DAXL_NEED(dst);
-	struct daxl_count count = daxl_count_begin(dst->pool, DAXL_STAT_COPY);
+	struct daxl_count count = daxl_count_begin(dst->pool->tally, DAXL_STAT_COPY);
 	ssize_t rc = len > SSIZE_MAX ? daxl_fail(EINVAL, "length %zu is more than SSIZE_MAX", len)
 	                             : check_two(src, src_off, dst, dst_off, (off_t)len);
 

@@ -7,6 +7,7 @@
 #define DAXL_API_WALL_H
 
 #include "base/error.h"
+#include "file/count.h"
 #include "file/file.h"
 #include "ops/ops.h"
 
@@ -22,19 +23,5 @@ int daxl_check_range(off_t off, off_t len);
 int daxl_check_writable(const struct daxl_file *file);
 /* off + len within the largest file. -EFBIG. */
 int daxl_check_max(const struct daxl_file *file, off_t off, off_t len);
-
-/* Counting of calls (stats.c). */
-struct daxl_count {
-	struct daxl_pool *pool;
-	unsigned op;
-	struct daxl_media_counts before;
-	int saved_errno; /* is put back: system calls and libpmem2 may change it */
-};
-struct daxl_count daxl_count_begin(struct daxl_pool *pool, unsigned op);
-/* Counts the call; ret is passed through (a count of bytes when positive and bytes is true). */
-ssize_t daxl_count_end(const struct daxl_count *count, ssize_t ret, bool bytes);
-int daxl_count_end_int(const struct daxl_count *count, int ret);
-
-struct daxl_stats_shared *daxl_stats_shared_new(void); /* NULL: no memory */
 
 #endif

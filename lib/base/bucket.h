@@ -12,6 +12,8 @@
 
 #include <stdint.h>
 
+#include "base/role.h"
+
 struct daxl_bucket;
 
 /* The bucket of a key (a file's or pool's address or any 64-bit tag). Wait-free. */
@@ -24,7 +26,7 @@ struct daxl_bucket *daxl_bucket_of(const void *key);
  * every prepare is followed by exactly one wait or one cancel.
  */
 uint32_t daxl_bucket_prepare(struct daxl_bucket *bucket);
-int daxl_bucket_wait(struct daxl_bucket *bucket, uint32_t seq, uint64_t deadline_ns);
+int daxl_bucket_wait(struct daxl_bucket *bucket, uint32_t seq, uint64_t deadline_ns) DAXL_WAITS;
 void daxl_bucket_cancel(struct daxl_bucket *bucket);
 /* Wakes all sleepers of the bucket; a full barrier orders the caller's state change before. Cheap when nobody waits. */
 void daxl_bucket_wake(struct daxl_bucket *bucket);

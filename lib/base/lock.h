@@ -13,6 +13,7 @@
 #include <stdbool.h>
 
 #include "base/compiler.h"
+#include "base/role.h"
 
 enum daxl_lock_rank {
 	DAXL_RANK_POOL,       /* open, close, grow: the list of pools of this process */
@@ -27,6 +28,8 @@ enum daxl_lock_rank {
 	DAXL_RANK_SLAB,       /* node slab, leaf of the order */
 	DAXL_RANK_COUNT
 };
+
+#ifndef DAXL_CHECK_LOCKS /* else base/role.h has a type for each rank, and these functions for each type */
 
 struct daxl_mutex {
 	pthread_mutex_t m;
@@ -76,6 +79,8 @@ static inline void daxl_mutex_assert_held(const struct daxl_mutex *mutex)
 static inline void daxl_assert_no_locks(void)
 {
 }
+
+#endif
 
 #endif
 

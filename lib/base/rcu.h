@@ -25,7 +25,7 @@
 
 #include "base/compiler.h"
 
-#if !DAXL_TSAN && !DAXL_ASAN
+#if !DAXL_TSAN && !DAXL_ASAN && !defined(__clang_analyzer__) /* which cannot follow it into there */
 #ifndef URCU_INLINE_SMALL_FUNCTIONS
 #define URCU_INLINE_SMALL_FUNCTIONS /* liburcu from 0.14 */
 #endif

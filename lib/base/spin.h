@@ -10,22 +10,23 @@
 #include <stdint.h>
 
 #include "base/compiler.h"
+#include "base/role.h"
 
 /* Returns when the lock was seen free: the slow half of daxl_spin_lock. */
 void daxl_spin_wait(const uint32_t *lock);
 
-static inline bool daxl_spin_trylock(uint32_t *lock)
+static inline bool DAXL_TRIES(SPIN) DAXL_UNCHECKED daxl_spin_trylock(uint32_t *lock)
 {
 	return __atomic_exchange_n(lock, 1, __ATOMIC_ACQUIRE) == 0;
 }
 
-static inline void daxl_spin_lock(uint32_t *lock)
+static inline void DAXL_LOCKS(SPIN) DAXL_UNCHECKED daxl_spin_lock(uint32_t *lock)
 {
 	while (daxl_unlikely(!daxl_spin_trylock(lock)))
 		daxl_spin_wait(lock);
 }
 
-static inline void daxl_spin_unlock(uint32_t *lock)
+static inline void DAXL_UNLOCKS(SPIN) DAXL_UNCHECKED daxl_spin_unlock(uint32_t *lock)
 {
 	__atomic_store_n(lock, 0, __ATOMIC_RELEASE);
 }

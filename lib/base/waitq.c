@@ -19,8 +19,8 @@
 
 struct bucket {
 	DAXL_CACHE_ALIGNED uint32_t count; /* entries; changed under mutex, read without */
-	struct daxl_mutex mutex;           /* rank BUCKET */
-	struct daxl_waiter_entry *head;    /* guarded by mutex */
+	DAXL_MUTEX(BUCKET) mutex;
+	struct daxl_waiter_entry *head DAXL_GUARDED(BUCKET);
 };
 
 static struct bucket table[BUCKETS];

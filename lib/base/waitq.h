@@ -14,6 +14,8 @@
 
 #include <stdint.h>
 
+#include "base/role.h"
+
 #define DAXL_WAITER_KEYS 4u
 
 struct daxl_waiter;
@@ -30,14 +32,15 @@ struct daxl_waiter {
 };
 
 void daxl_waiter_init(struct daxl_waiter *waiter, void (*notify)(struct daxl_waiter *waiter));
-void daxl_waiter_add(struct daxl_waiter *waiter, uint64_t key); /* key 0 is ignored */
-void daxl_waiter_remove(struct daxl_waiter *waiter);            /* all keys; afterwards nobody touches it */
+void daxl_waiter_add(struct daxl_waiter *waiter, uint64_t key) DAXL_TAKES(BUCKET); /* key 0 is ignored */
+/* All keys; afterwards nobody touches it. */
+void daxl_waiter_remove(struct daxl_waiter *waiter) DAXL_TAKES(BUCKET);
 void daxl_waiter_arm(struct daxl_waiter *waiter);
 /* 0 woken, -ETIMEDOUT once CLOCK_MONOTONIC reached deadline_ns (UINT64_MAX: never). No library lock may be held. */
-int daxl_waiter_sleep(struct daxl_waiter *waiter, uint64_t deadline_ns);
+int daxl_waiter_sleep(struct daxl_waiter *waiter, uint64_t deadline_ns) DAXL_WAITS;
 
 /* Wakes every waiter of key. A full barrier precedes; one load when the bucket is empty. */
-void daxl_wake_key(uint64_t key);
+void daxl_wake_key(uint64_t key) DAXL_TAKES(BUCKET);
 uint64_t daxl_key_new(void); /* a number never given before in this process, not 0 */
 
 #endif

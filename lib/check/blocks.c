@@ -6,8 +6,8 @@
  * that shares with nobody: a page of the checkpoint or log, or a log record that was left out and wanted it new. Fixed
  * areas and blocks beyond the pool were seen to when the maps were read.
  *
- * The account which replay kept is not exact any more if a record was left out half way, so it is made anew from the
- * files as they are.
+ * The account which replay kept is not exact any more if a record was left out half way, so after any finding it is
+ * made anew from the files as they are.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -301,7 +301,7 @@ static int keep_pages(struct daxl_check *check)
 int daxl_check_blocks(struct daxl_check *check)
 {
 	struct sweep sweep = {.check = check};
-	int err = account(check);
+	int err = check->found ? account(check) : 0;
 
 	if (!err)
 		err = check_pages(check);

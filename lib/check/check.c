@@ -57,12 +57,14 @@ static int load(struct daxl_pool *pool, struct daxl_load_result *ret, void *arg)
 
 	check->pool = pool;
 	check->damage = UINT64_MAX;
+	daxl_media_read_begin(pool->media);
 	int err = examine(check);
+	daxl_media_read_end(pool->media);
 	if (err)
 		return err;
 	check->over = !check->repair || check->found + check->notes == 0;
 	if (check->over)
-		return daxl_fail(ECANCELED, "the check is through");
+		return -ECANCELED; /* no failure: there is no message */
 	err = daxl_check_progress(check, "repair");
 	if (!err)
 		err = daxl_check_put_right(check);

@@ -84,6 +84,9 @@ int daxl_check_slots(struct daxl_check *check);
  */
 int daxl_check_page(struct daxl_check *check, const struct daxl_md_ref *ref, const struct daxl_page_expect *expect,
                     const struct daxl_where *where, const char *what, struct daxl_pagebuf *buf);
+/* Whether ref->copy is good and says what buf, read from ref->page, does. -EUCLEAN, -EIO; nothing is reported. */
+int daxl_check_copy(struct daxl_check *check, const struct daxl_md_ref *ref, const struct daxl_page_expect *expect,
+                    const struct daxl_pagebuf *buf);
 /* A page is referred to by log or summary. 0: for the first time, else 1, which has been reported. */
 int daxl_check_page_ref(struct daxl_check *check, daxl_page_t page, const struct daxl_where *where, const char *what);
 

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Maps, leniently. The pages are walked by depth, and every run that can be is put into a new rope, at the place that
- * its inner nodes give it: so a leaf that is lost leaves a hole as long as it was, and what follows stays where it is.
- * A map in which nothing was found is then read once more the way loading reads it, which knows every rule of ropes.
+ * Maps. Each is first read the way loading reads it, which knows every rule of ropes, with a look at every second copy:
+ * that is all there is to an intact map.
+ *
+ * One that does not pass is read leniently. The pages are walked by depth, and every run that can be is put into a new
+ * rope, at the place that its inner nodes give it: so a leaf that is lost leaves a hole as long as it was, and what
+ * follows stays where it is. The walk reports what it meets; should it meet nothing, the first reading's complaint is
+ * reported.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -10,6 +14,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/hook.h"
 #include "check/check.h"
 #include "map/rope_node.h"
 #include "map/rope_store.h"
@@ -183,67 +188,157 @@ static int walk_node(struct walk *walk, const struct daxl_md_ref *ref, unsigned 
 	return depth ? walk_children(walk, depth, n, base, limit) : take_runs(walk, walk->buf.body, n, base, limit);
 }
 
-static int any_page(daxl_page_t page, void *arg)
+/* A strict reading: what it met so far. */
+struct strict {
+	struct daxl_check *check;
+	struct daxl_page_set pages;
+};
+
+static int strict_page(daxl_page_t page, void *arg)
 {
-	(void)page, (void)arg;
+	struct strict *strict = arg;
+	const struct daxl_check *check = strict->check;
+	bool fresh = false;
+
+	if (page == 0 || page >= check->pool->super.pool_size >> DAXL_PAGE_SHIFT)
+		return daxl_fail(EUCLEAN, "page %" PRIu64 " is referred to, the pool does not have it", page);
+	int err = daxl_page_set_has(&check->seen, page) ? 0 : daxl_page_set_add(&strict->pages, page, &fresh);
+
+	return err || fresh ? err : daxl_fail(EUCLEAN, "page %" PRIu64 " is referred to twice", page);
+}
+
+static int strict_read(const struct daxl_md_ref *ref, const struct daxl_page_expect *expect,
+                       const struct daxl_pagebuf *buf, void *arg)
+{
+	struct strict *strict = arg;
+
+	return ref->copy ? daxl_check_copy(strict->check, ref, expect, buf) : 0;
+}
+
+static int strict_run(daxl_blk_t blk, daxl_nblk_t len, void *arg)
+{
+	const struct strict *strict = arg;
+	const struct daxl_check *check = strict->check;
+	daxl_nblk_t nblocks = daxl_bytes_to_blocks_exact(check->pool->super.pool_size, check->pool->block_shift);
+
+	if (blk >= nblocks || len > nblocks - blk)
+		return daxl_fail(EUCLEAN, "a run lies outside of the pool");
+	for (unsigned i = 0; i < check->nfixed; i++)
+		if (blk < check->fixed[i].blk + check->fixed[i].len && check->fixed[i].blk < blk + len)
+			return daxl_fail(EUCLEAN, "a run has a block of a superblock, slot or the log");
 	return 0;
 }
 
-static int any_run(daxl_blk_t blk, daxl_nblk_t len, void *arg)
+static int mark_run(daxl_fblk_t at, const struct daxl_run *run, void *arg)
 {
-	(void)blk, (void)len, (void)arg;
-	return 0;
+	(void)at;
+	return run->flags & DAXL_RUN_HOLE ? 0 : daxl_space_mark_shared(arg, run->blk, run->len);
 }
 
-/* Reads a map as loading would, and reports what that says. */
-static int second_opinion(struct walk *walk, const struct daxl_md_ref *root, unsigned depth,
-                          const struct daxl_md_run *runs, unsigned n)
+/* No node has a page of its own: repair writes all of them anew, and frees those they were read from. */
+static void forget_pages(struct daxl_node *node)
 {
-	struct daxl_pool *pool = walk->check->pool;
+	for (unsigned i = 0; node->depth && i < node->count; i++)
+		forget_pages(daxl_node_child(node, i));
+	node->page[0] = node->page[1] = 0;
+}
+
+/* What a strict reading that went well has met counts. */
+static int take_strict(struct strict *strict, struct daxl_node *root)
+{
+	struct daxl_check *check = strict->check;
+	int err = root ? daxl_rope_walk(root, 0, DAXL_FBLK_INF, mark_run, check->pool->space) : 0;
+
+	if (root)
+		forget_pages(root);
+	for (size_t i = 0; i < strict->pages.size && !err; i++) {
+		daxl_page_t page = strict->pages.slots[i];
+		bool fresh;
+
+		if (page)
+			err = daxl_page_set_add(&check->seen, page, &fresh);
+		if (page && !err)
+			err = daxl_page_set_add(&check->good, page, &fresh);
+	}
+	return err;
+}
+
+/* Reads a map as loading would, with both copies of each page. -EUCLEAN, -EIO: it is not as it should be. */
+static int read_strictly(struct daxl_check *check, const struct daxl_md_ref *root, unsigned depth,
+                         const struct daxl_md_run *runs, unsigned n, struct daxl_node **ret_node)
+{
+	struct daxl_pool *pool = check->pool;
+	struct strict strict = {.check = check};
 	struct daxl_rope_in in = {
 		.media = pool->media,
 		.slab = pool->slab,
 		.uuid = pool->super.uuid,
 		.len_max = pool->max_file_size >> pool->block_shift,
-		.position_end = walk->check->slot.position + 1,
-		.page_fn = any_page,
-		.run_fn = any_run,
+		.position_end = check->slot.position + 1,
+		.page_fn = strict_page,
+		.read_fn = strict_read,
+		.run_fn = strict_run,
+		.arg = &strict,
 	};
 	struct daxl_node *node = NULL;
 	int err = root->page ? daxl_rope_read(&in, root, depth, &node) : daxl_rope_read_inline(&in, runs, n, &node);
 
-	if (err == -EUCLEAN || err == -EIO)
-		return found(walk, 0, DAXL_FINDING_UNKNOWN, daxl_error_last());
-	if (!err && node)
+	if (!err && in.copies_used)
+		err = daxl_fail(EUCLEAN, "a page's first copy is bad");
+	if (!err)
+		err = take_strict(&strict, node);
+	daxl_free(strict.pages.slots);
+	if (err && node)
 		daxl_node_free_tree(pool->slab, node);
+	if (!err)
+		*ret_node = node;
 	return err;
+}
+
+/* Makes the map of what can be read; complaint: what the strict reading said. */
+static int read_leniently(struct walk *walk, const struct daxl_md_ref *root, unsigned depth,
+                          const struct daxl_md_run *runs, unsigned n, const char *complaint, struct daxl_node **ret_node)
+{
+	struct daxl_check *check = walk->check;
+	uint64_t found_before = check->found;
+	daxl_fblk_t limit = check->pool->max_file_size >> check->pool->block_shift;
+	struct daxl_dropped dropped;
+
+	daxl_edit_begin(&walk->edit, check->pool->slab, NULL);
+	int err = root->page ? walk_node(walk, root, depth, 0, limit, true)
+	                     : take_runs(walk, (const uint8_t *)runs, n, 0, limit);
+	if (!err && check->found == found_before)
+		err = found(walk, 0, DAXL_FINDING_UNKNOWN, complaint);
+	if (err) {
+		daxl_edit_abort(&walk->edit);
+		return err;
+	}
+	*ret_node = daxl_edit_commit(&walk->edit, &dropped);
+	daxl_dropped_free(&dropped, check->pool->slab, NULL, NULL);
+	return 0;
 }
 
 int daxl_check_map(struct daxl_check *check, struct daxl_inode *ino, const struct daxl_md_ref *root, unsigned depth,
                    const struct daxl_md_run *runs, unsigned n)
 {
-	struct daxl_pool *pool = check->pool;
-	daxl_fblk_t limit = pool->max_file_size >> pool->block_shift;
 	struct walk walk = {.check = check, .ino = ino, .where = DAXL_WHERE(DAXL_FINDING_MAP)};
-	uint64_t found_before = check->found;
-	struct daxl_dropped dropped;
+	struct daxl_node *node = NULL;
 
 	walk.where.file_id = ino->id;
 	walk.where.file_name = ino->name ? ino->name->bytes : NULL;
-	daxl_edit_begin(&walk.edit, pool->slab, NULL);
-	int err = root->page ? walk_node(&walk, root, depth, 0, limit, true)
-	                     : take_runs(&walk, (const uint8_t *)runs, n, 0, limit);
-	if (!err && check->found == found_before)
-		err = second_opinion(&walk, root, depth, runs, n);
-	if (err) {
-		daxl_edit_abort(&walk.edit);
-		return err;
+	int err = read_strictly(check, root, depth, runs, n, &node);
+	if (err == -EUCLEAN || err == -EIO) {
+		char complaint[256];
+
+		snprintf(complaint, sizeof(complaint), "%s", daxl_error_last());
+		err = read_leniently(&walk, root, depth, runs, n, complaint, &node);
 	}
-	ino->version->root = daxl_edit_commit(&walk.edit, &dropped);
-	daxl_dropped_free(&dropped, pool->slab, NULL, NULL);
-	if (ino->version->root) {
-		ino->version->runs = ino->version->root->runs;
-		ino->version->blocks = ino->version->root->blocks;
+	if (err)
+		return err;
+	ino->version->root = node;
+	if (node) {
+		ino->version->runs = node->runs;
+		ino->version->blocks = node->blocks;
 	}
 	return 0;
 }

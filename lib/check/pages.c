@@ -17,6 +17,9 @@ static uint64_t pool_pages(const struct daxl_check *check)
 
 int daxl_check_page_ref(struct daxl_check *check, daxl_page_t page, const struct daxl_where *where, const char *what)
 {
+	/* A pool opens without its summary. */
+	enum daxl_finding_severity severity =
+		where->kind == DAXL_FINDING_SUMMARY ? DAXL_SEVERITY_WARNING : DAXL_SEVERITY_ERROR;
 	bool fresh = true;
 	int err = 0;
 
@@ -25,11 +28,11 @@ int daxl_check_page_ref(struct daxl_check *check, daxl_page_t page, const struct
 	if (err)
 		return err;
 	if (page == 0 || page >= pool_pages(check))
-		err = daxl_check_found(check, DAXL_SEVERITY_ERROR, where,
+		err = daxl_check_found(check, severity, where,
 		                       "%s: page %" PRIu64 " is referred to, the pool has %" PRIu64, what, page,
 		                       pool_pages(check));
 	else if (!fresh)
-		err = daxl_check_found(check, DAXL_SEVERITY_ERROR, where, "%s: page %" PRIu64 " is referred to twice",
+		err = daxl_check_found(check, severity, where, "%s: page %" PRIu64 " is referred to twice",
 		                       what, page);
 	else
 		return 0;
@@ -53,6 +56,17 @@ static bool same(const struct daxl_pagebuf *a, const struct daxl_pagebuf *b)
 {
 	return a->hdr.position == b->hdr.position && a->hdr.owner == b->hdr.owner && a->hdr.count == b->hdr.count &&
 	       a->hdr.used == b->hdr.used && memcmp(a->body, b->body, a->hdr.used) == 0;
+}
+
+int daxl_check_copy(struct daxl_check *check, const struct daxl_md_ref *ref, const struct daxl_page_expect *expect,
+                    const struct daxl_pagebuf *buf)
+{
+	int err = daxl_page_read(check->pool->media, &(struct daxl_md_ref){.page = ref->copy}, expect, &check->other, NULL);
+
+	if (!err && !same(buf, &check->other))
+		err = daxl_fail(EUCLEAN, "pages %" PRIu64 " and %" PRIu64 ", copies of each other, differ", ref->page,
+		                ref->copy);
+	return err;
 }
 
 /* A bad copy: as it goes, what is lost depends on the other. */

@@ -86,14 +86,14 @@ static int hopeless(struct daxl_check *check, const char *what)
 	return err ? err : -EUCLEAN;
 }
 
-int daxl_check_slots(struct daxl_check *check)
+int DAXL_ALONE daxl_check_slots(struct daxl_check *check)
 {
 	struct daxl_pool *pool = check->pool;
 	struct daxl_slot_place places[PLACES];
 	int which;
 	int err = daxl_slot_read(pool->media, &pool->super, &check->slot, &which, NULL);
 
-	if (err == -EUCLEAN)
+	if (err == -EUCLEAN || err == -EIO)
 		return hopeless(check, daxl_error_last());
 	if (err)
 		return err;

@@ -27,9 +27,11 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/bucket.h"
 #include "base/error.h"
 #include "base/hook.h"
 #include "file/ckpt.h"
+#include "file/count.h"
 #include "file/names.h"
 #include "log/slots.h"
 #include "map/rope_node.h"
@@ -145,7 +147,7 @@ static void set_active(struct daxl_pool *pool, bool active)
 }
 
 /* With the gate closed for a moment. */
-static void take_cut(struct daxl_ckpt *ckpt, uint64_t new_epoch, struct cut *cut)
+static void DAXL_HOLDS(CHECKPOINT) take_cut(struct daxl_ckpt *ckpt, uint64_t new_epoch, struct cut *cut)
 {
 	struct daxl_pool *pool = ckpt->pool;
 
@@ -176,7 +178,7 @@ static void page_put(void *arg, daxl_page_t page)
 }
 
 /* Writes the nodes of the files of the cut, and tells the table whose record changes. */
-static int write_files(struct daxl_ckpt *ckpt, const struct cut *cut)
+static int DAXL_HOLDS(CHECKPOINT) write_files(struct daxl_ckpt *ckpt, const struct cut *cut)
 {
 	struct daxl_rope_out *out = ckpt->out;
 	struct daxl_pool *pool = ckpt->pool;
@@ -244,7 +246,7 @@ static void end_cut(struct daxl_pool *pool)
 }
 
 /* Makes the slot the newest checkpoint; all that it refers to is durable. */
-static void publish_slot(struct daxl_ckpt *ckpt, struct daxl_md_slot *slot)
+static void DAXL_HOLDS(CHECKPOINT) publish_slot(struct daxl_ckpt *ckpt, struct daxl_md_slot *slot)
 {
 	struct daxl_pool *pool = ckpt->pool;
 
@@ -256,7 +258,7 @@ static void publish_slot(struct daxl_ckpt *ckpt, struct daxl_md_slot *slot)
 }
 
 /* Writes a checkpoint. The mutex is held. */
-static int run(struct daxl_ckpt *ckpt, uint64_t new_epoch)
+static int DAXL_HOLDS(CHECKPOINT) write_checkpoint(struct daxl_ckpt *ckpt, uint64_t new_epoch)
 {
 	struct daxl_pool *pool = ckpt->pool;
 	struct daxl_md_slot slot = {0};
@@ -292,8 +294,18 @@ static int run(struct daxl_ckpt *ckpt, uint64_t new_epoch)
 	return 0;
 }
 
+static int DAXL_HOLDS(CHECKPOINT) run(struct daxl_ckpt *ckpt, uint64_t new_epoch)
+{
+	uint64_t start = daxl_now_ns();
+	int err = write_checkpoint(ckpt, new_epoch);
+
+	if (ckpt->pool->tally)
+		daxl_tally_time(ckpt->pool->tally, DAXL_HISTOGRAM_CHECKPOINT, daxl_now_ns() - start);
+	return err;
+}
+
 /* Whether a checkpoint would say just what the last one says. The mutex is held, nothing else is going on. */
-static bool nothing_new(struct daxl_ckpt *ckpt)
+static bool DAXL_HOLDS(CHECKPOINT) nothing_new(struct daxl_ckpt *ckpt)
 {
 	struct daxl_log_stat log;
 
@@ -303,14 +315,17 @@ static bool nothing_new(struct daxl_ckpt *ckpt)
 }
 
 /* The last act of a clean close: a slot that says so, with the summary. Frees must have ended; the mutex is held. */
-static void mark_clean(struct daxl_ckpt *ckpt)
+static void DAXL_HOLDS(CHECKPOINT) mark_clean(struct daxl_ckpt *ckpt)
 {
 	struct daxl_pool *pool = ckpt->pool;
 	struct daxl_md_slot slot = ckpt->slot;
 	struct daxl_space_stat stat;
 
 	slot.flags |= DAXL_SLOT_CLEAN;
-	if (!ckpt->lost)
+	daxl_mutex_lock(&ckpt->page_mutex);
+	bool lost = ckpt->lost;
+	daxl_mutex_unlock(&ckpt->page_mutex);
+	if (!lost)
 		daxl_summary_write(ckpt, slot.position, &slot);
 	daxl_space_stat(pool->space, &stat);
 	slot.free_blocks = stat.free;
@@ -338,7 +353,7 @@ static int run_clean(struct daxl_ckpt *ckpt)
 	return err;
 }
 
-int daxl_ckpt_run(struct daxl_pool *pool, bool clean, uint64_t new_epoch)
+static int ckpt_run(struct daxl_pool *pool, bool clean, uint64_t new_epoch)
 {
 	struct daxl_ckpt *ckpt = pool->ckpt;
 	uint64_t begun = __atomic_load_n(&ckpt->begun, __ATOMIC_ACQUIRE);
@@ -357,7 +372,14 @@ int daxl_ckpt_run(struct daxl_pool *pool, bool clean, uint64_t new_epoch)
 	return err;
 }
 
-int daxl_ckpt_create(struct daxl_pool *pool, struct daxl_ckpt **ret_ckpt)
+int daxl_ckpt_run(struct daxl_pool *pool, bool clean, uint64_t new_epoch)
+{
+	struct daxl_count count = daxl_count_begin(pool->tally, DAXL_STAT_CHECKPOINT);
+
+	return daxl_count_end_int(&count, ckpt_run(pool, clean, new_epoch));
+}
+
+int DAXL_ALONE daxl_ckpt_create(struct daxl_pool *pool, struct daxl_ckpt **ret_ckpt)
 {
 	struct daxl_ckpt *ckpt = daxl_zalloc(sizeof(*ckpt));
 	struct daxl_rope_out *out = daxl_zalloc(sizeof(*out));
@@ -376,7 +398,7 @@ int daxl_ckpt_create(struct daxl_pool *pool, struct daxl_ckpt **ret_ckpt)
 	return 0;
 }
 
-void daxl_ckpt_destroy(struct daxl_ckpt *ckpt)
+void DAXL_ALONE daxl_ckpt_destroy(struct daxl_ckpt *ckpt)
 {
 	daxl_table_fini(&ckpt->table);
 	daxl_free(ckpt->retired);

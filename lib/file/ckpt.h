@@ -58,23 +58,23 @@ struct daxl_table {
 
 struct daxl_ckpt {
 	struct daxl_pool *pool;
-	struct daxl_mutex mutex; /* rank CHECKPOINT: one checkpoint at a time. Guards what follows */
+	DAXL_MUTEX(CHECKPOINT) mutex; /* one checkpoint at a time. Guards what follows */
 	struct daxl_table table;
-	struct daxl_md_slot slot;  /* the newest durable one */
-	int which;                 /* 0 A, 1 B: where it is */
-	size_t retired_cut;        /* entries of retired[] that were there at the cut */
-	struct daxl_rope_out *out; /* for the one who writes nodes */
+	struct daxl_md_slot slot DAXL_GUARDED(CHECKPOINT); /* the newest durable one */
+	int which DAXL_GUARDED(CHECKPOINT); /* 0 A, 1 B: where it is */
+	size_t retired_cut DAXL_GUARDED(CHECKPOINT); /* entries of retired[] that were there at the cut */
+	struct daxl_rope_out *out DAXL_GUARDED(CHECKPOINT); /* for the one who writes nodes */
 
 	uint64_t begun;     /* checkpoints begun; atomic */
-	uint64_t done;      /* the number of the last one that succeeded */
+	uint64_t done DAXL_GUARDED(CHECKPOINT); /* the number of the last one that succeeded */
 	uint64_t completed; /* atomic, for stat */
 
 	/* Pages that the last durable checkpoint or the log after it still needs, but nothing newer does. */
-	struct daxl_mutex page_mutex; /* rank SLAB, a leaf: the RCU worker comes here. Guards up to lost */
-	daxl_page_t *retired;
-	size_t nretired, retired_cap;
-	size_t live; /* pages in use and not retired: there is room for them in retired */
-	bool lost;   /* a page could not be noted and stays used until the next open */
+	DAXL_MUTEX(SLAB) page_mutex; /* a leaf: the RCU worker comes here. Guards up to lost */
+	daxl_page_t *retired DAXL_GUARDED(SLAB);
+	size_t nretired DAXL_GUARDED(SLAB), retired_cap DAXL_GUARDED(SLAB);
+	size_t live DAXL_GUARDED(SLAB); /* pages in use and not retired: there is room for them in retired */
+	bool lost DAXL_GUARDED(SLAB); /* a page could not be noted and stays used until the next open */
 
 	/* What the next checkpoint would write, at most: raised by daxl_ckpt_note, emptied at the cut. Atomic */
 	uint64_t dirty_nodes, dirty_files, dirty_bytes;
@@ -94,18 +94,19 @@ void daxl_ckpt_loaded(struct daxl_pool *pool);
 /* ckpt_pages.c */
 
 /* A page for a checkpoint, at least 2 MiB from avoid where possible. -ENOSPC, -ENOMEM. */
-int daxl_ckpt_page_get(struct daxl_ckpt *ckpt, daxl_page_t avoid, daxl_page_t *ret_page);
+int daxl_ckpt_page_get(struct daxl_ckpt *ckpt, daxl_page_t avoid, daxl_page_t *ret_page) DAXL_TAKES(SPACE);
 /* Two of them; none on failure. */
-int daxl_ckpt_ref_get(struct daxl_ckpt *ckpt, struct daxl_md_ref *ret_ref);
+int daxl_ckpt_ref_get(struct daxl_ckpt *ckpt, struct daxl_md_ref *ret_ref) DAXL_TAKES(SPACE);
 /* Gives a page back at once: no durable checkpoint needs it. */
-void daxl_ckpt_page_put(struct daxl_ckpt *ckpt, daxl_page_t page);
-void daxl_ckpt_ref_put(struct daxl_ckpt *ckpt, struct daxl_md_ref *ref); /* both pages; ref is 0 then */
+void daxl_ckpt_page_put(struct daxl_ckpt *ckpt, daxl_page_t page) DAXL_TAKES(SPACE);
+/* Both pages; ref is 0 then. */
+void daxl_ckpt_ref_put(struct daxl_ckpt *ckpt, struct daxl_md_ref *ref) DAXL_TAKES(SPACE);
 /* Load: a page of the checkpoint being loaded, taken care of from now on. -ENOMEM. */
-int daxl_ckpt_page_loaded(struct daxl_ckpt *ckpt);
+int daxl_ckpt_page_loaded(struct daxl_ckpt *ckpt) DAXL_TAKES(SLAB);
 /* How many pages are retired and not free yet. */
-size_t daxl_ckpt_retired_count(struct daxl_ckpt *ckpt);
+size_t daxl_ckpt_retired_count(struct daxl_ckpt *ckpt) DAXL_TAKES(SLAB);
 /* Frees the first n of them: a checkpoint that does not need them is durable. */
-void daxl_ckpt_retired_free(struct daxl_ckpt *ckpt, size_t n);
+void daxl_ckpt_retired_free(struct daxl_ckpt *ckpt, size_t n) DAXL_TAKES(SPACE);
 
 /* table.c */
 
@@ -121,11 +122,11 @@ void daxl_table_remove(struct daxl_table *table, struct daxl_inode *ino);
  * Packs dirty pages and the homeless, then writes every dirty page and the directory (flushed). -ENOSPC, -ENOMEM: call
  * undo.
  */
-int daxl_table_write(struct daxl_ckpt *ckpt, uint64_t position, struct daxl_md_slot *slot);
+int daxl_table_write(struct daxl_ckpt *ckpt, uint64_t position, struct daxl_md_slot *slot) DAXL_HOLDS(CHECKPOINT);
 /* The checkpoint is durable: pages it replaced are freed. */
-void daxl_table_done(struct daxl_ckpt *ckpt);
+void daxl_table_done(struct daxl_ckpt *ckpt) DAXL_HOLDS(CHECKPOINT);
 /* It failed: pages written for it are freed, dirty pages stay dirty. */
-void daxl_table_undo(struct daxl_ckpt *ckpt);
+void daxl_table_undo(struct daxl_ckpt *ckpt) DAXL_HOLDS(CHECKPOINT);
 /* Load: makes room for count places, all empty. -ENOMEM. */
 int daxl_table_resize(struct daxl_table *table, uint64_t count);
 /* Load: makes room for count directory pages of depth. -ENOMEM. */
@@ -145,7 +146,7 @@ uint64_t daxl_table_level_count(uint64_t count, unsigned depth);
  * Writes the list of used blocks into new pages and fills in the slot's summary fields; without room or memory the slot
  * has none. Not fenced.
  */
-void daxl_summary_write(struct daxl_ckpt *ckpt, uint64_t position, struct daxl_md_slot *slot);
+void daxl_summary_write(struct daxl_ckpt *ckpt, uint64_t position, struct daxl_md_slot *slot) DAXL_HOLDS(CHECKPOINT);
 /* Load: compares the summary with free space as derived. -EUCLEAN when they differ, -ENOMEM. */
 int daxl_summary_check(struct daxl_pool *pool, const struct daxl_md_slot *slot, const uint8_t *bits);
 /* Load: reads it; *ret_bits to be freed, NULL when there is none. -EUCLEAN, -EIO, -ENOMEM, or page_fn's. */

@@ -16,7 +16,7 @@
 #include "file/ckpt.h"
 
 /* Makes room so that n more live pages can be retired without memory. page_mutex is held. */
-static bool retired_room(struct daxl_ckpt *ckpt, size_t n)
+static bool DAXL_HOLDS(SLAB) retired_room(struct daxl_ckpt *ckpt, size_t n)
 {
 	size_t want = ckpt->nretired + ckpt->live + n;
 

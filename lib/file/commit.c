@@ -90,6 +90,7 @@ int daxl_credit_take(struct daxl_pool *pool, enum daxl_need need)
 	for (;;) {
 		int rc = daxl_log_credit_take(pool->log, DAXL_REC_SLOTS_MAX);
 		if (rc == -EAGAIN) {
+			daxl_toll.log_waits = true;
 			int err = daxl_ckpt_run(pool, false, 0);
 			if (err < 0)
 				return err;
@@ -237,7 +238,7 @@ static void raise_moved(const struct daxl_commit *commit)
 }
 
 /* The files change: inside the gate, the record is durable. */
-static void publish(const struct daxl_commit *commit, const size_t *pages)
+static void DAXL_HOLDS(FILE) publish(const struct daxl_commit *commit, const size_t *pages)
 {
 	for (size_t i = 0; i < commit->nchanges; i++)
 		daxl_ckpt_note(commit->changes[i]->ino, commit->changes[i]->old, commit->changes[i]->next, pages[i]);
@@ -252,12 +253,14 @@ static void publish(const struct daxl_commit *commit, const size_t *pages)
 #define CHANGES_MAX 2u
 
 /* Below the line: nothing here fails or waits for more than others' stores. */
-static void commit_body(struct daxl_commit *commit, const struct body *body)
+static void DAXL_HOLDS(FILE) commit_body(struct daxl_commit *commit, const struct body *body)
 {
 	struct daxl_pool *pool = commit->pool;
 	struct daxl_ticket ticket;
 	size_t pages[CHANGES_MAX] = {0};
 
+	if (commit->last != NULL)
+		commit->last(commit->arg);
 	for (size_t i = 0; i < commit->nchanges; i++)
 		pages[i] = seal(commit, commit->changes[i]);
 	DAXL_HOOK("commit:enter");

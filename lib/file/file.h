@@ -14,6 +14,7 @@
 
 #include "base/lock.h"
 #include "base/rcu.h"
+#include "base/tally.h"
 #include "lease/break.h"
 #include "lease/domain.h"
 #include "lease/range_lock.h"
@@ -53,7 +54,7 @@ struct daxl_inode {
 	struct daxl_pool *pool;
 	uint64_t btime_ns;
 	struct daxl_version *version; /* RCU; written under mutex, inside the gate */
-	struct daxl_mutex mutex;      /* rank FILE */
+	DAXL_MUTEX(FILE) mutex;
 	/* Atomic. Raised under mutex when blocks move or become shared (shift, exchange, clone, dedupe): once
 	 * before the publish and once after, so it is odd for a moment. Who reads it odd takes that as "changed". */
 	uint64_t moved;
@@ -104,8 +105,8 @@ struct daxl_pool {
 	uint64_t max_file_size;    /* bytes: INT64_MAX rounded down to a block */
 	unsigned bad_supers;       /* copies that were found damaged or outdated when it was opened */
 	bool grew;                 /* this open found it larger than the superblock says */
-	struct daxl_mutex grow_mutex; /* rank POOL: one growth at a time */
-	struct daxl_mutex names_mutex; /* rank NAMES: name table, id table, refs, handles, next_id. Lookup of names too */
+	DAXL_MUTEX(POOL) grow_mutex; /* one growth at a time */
+	DAXL_MUTEX(NAMES) names_mutex; /* name table, id table, refs, handles, next_id. Lookup of names too */
 	struct daxl_inode **by_name, **by_id; /* hash tables, resized under names_mutex */
 	size_t name_buckets, id_buckets;
 	uint64_t files, open_files; /* files: those with a name; also changed inside the gate only */
@@ -114,13 +115,14 @@ struct daxl_pool {
 	uint64_t cut;              /* changed with the gate closed; read inside the gate */
 	bool ckpt_active;          /* changed with the gate closed */
 	struct daxl_inode *dirty;  /* lock-free: files changed since the cut */
-	struct daxl_stats_shared *stats;
+	struct daxl_tally *tally;  /* the domain's; NULL until there is one */
 	/* retired versions: see retire.c. retired_wait is what they wait on while a checkpoint runs, guarded by retire_mutex */
-	struct daxl_mutex retire_mutex; /* rank SPACE */
-	struct daxl_retire *retired_wait;
+	DAXL_MUTEX(SPACE) retire_mutex;
+	struct daxl_retire *retired_wait DAXL_GUARDED(SPACE);
 	struct daxl_retire *retire_list;  /* atomic: those that wait for the next grace period */
 	struct daxl_retire *retire_grace; /* those whose one is under way; the callback's */
 	uint64_t retire_rounds;           /* atomic: batches that have been freed */
+	uint32_t retire_waiters;          /* atomic: calls that wait for frees */
 	struct rcu_head retire_rcu;
 	uint64_t blocks_out;       /* atomic: blocks that these will let go */
 	uint64_t records;          /* atomic: committed since the pool was opened */
@@ -152,10 +154,11 @@ int daxl_pool_make_media(struct daxl_media *media, uint64_t size /* 0: all of it
  * grow.c: new_size, rounded down to blocks, is not below the present size. The medium is made longer where it has to
  * be. -EROFS, -EFBIG, -ENOSPC, -EOPNOTSUPP, -ENOMEM; the pool is as it was then, though its file may be longer.
  */
-int daxl_pool_enlarge(struct daxl_pool *pool, uint64_t new_size);
-int daxl_pool_end(struct daxl_pool *pool); /* clean close; -EBUSY with a message that lists leases and open files */
+int daxl_pool_enlarge(struct daxl_pool *pool, uint64_t new_size) DAXL_WAITS;
+/* Clean close; -EBUSY with a message that lists leases and open files. */
+int daxl_pool_end(struct daxl_pool *pool) DAXL_WAITS;
 /* Drops a pool without the clean close (tests: as a crash would leave the medium). Leases and files must be gone. */
-void daxl_pool_abandon(struct daxl_pool *pool);
+void daxl_pool_abandon(struct daxl_pool *pool) DAXL_WAITS;
 
 static inline char *daxl_pool_addr(const struct daxl_pool *pool, daxl_blk_t blk)
 {
@@ -164,21 +167,23 @@ static inline char *daxl_pool_addr(const struct daxl_pool *pool, daxl_blk_t blk)
 
 /* --- inode.c, names.c: files, names, handles --- */
 /* Looks a name up and takes a reference, or NULL. */
-struct daxl_inode *daxl_inode_get(struct daxl_pool *pool, const char *name, size_t len);
+struct daxl_inode *daxl_inode_get(struct daxl_pool *pool, const char *name, size_t len) DAXL_TAKES(NAMES);
 void daxl_inode_ref(struct daxl_inode *ino);
 /* Drops a reference; the last one frees the memory. Deletion is not triggered here but by the last close, or by
  * the loss of the name of a file that is not open: then daxl_delete_hook is called, once. No lock of rank NAMES or
  * above held. */
-void daxl_inode_put(struct daxl_inode *ino);
+void daxl_inode_put(struct daxl_inode *ino) DAXL_TAKES(NAMES);
 /* Creates a file with a CREATE record (credit taken inside), returns it referenced. -EEXIST when the name is taken. */
-int daxl_inode_create(struct daxl_pool *pool, const char *name, size_t len, struct daxl_inode **ret_ino);
-int daxl_names_unlink(struct daxl_pool *pool, const char *name, size_t len);
-int daxl_names_rename(struct daxl_pool *pool, const char *from, size_t from_len, const char *to, size_t to_len, unsigned flags);
-int daxl_names_list(struct daxl_pool *pool, daxl_list_fn fn, void *arg); /* no lock held during fn */
+int daxl_inode_create(struct daxl_pool *pool, const char *name, size_t len, struct daxl_inode **ret_ino) DAXL_WAITS;
+int daxl_names_unlink(struct daxl_pool *pool, const char *name, size_t len) DAXL_WAITS;
+int daxl_names_rename(struct daxl_pool *pool, const char *from, size_t from_len, const char *to, size_t to_len, unsigned flags)
+	DAXL_WAITS;
+int daxl_names_list(struct daxl_pool *pool, daxl_list_fn fn, void *arg) DAXL_WAITS; /* no lock held during fn */
 /* Takes over the reference on success. -ENOENT: the file lost its name since it was looked up (look it up again,
  * or create it); -EUCLEAN: damaged; -ENOMEM. */
-int daxl_handle_open(struct daxl_pool *pool, struct daxl_inode *ino, int oflags, struct daxl_file **ret_file);
-int daxl_handle_close(struct daxl_file *file);
+int daxl_handle_open(struct daxl_pool *pool, struct daxl_inode *ino, int oflags, struct daxl_file **ret_file)
+	DAXL_TAKES(NAMES);
+int daxl_handle_close(struct daxl_file *file) DAXL_WAITS;
 /* The file's name for messages, copied ("<unlinked file 12>" when nameless). */
 const char *daxl_inode_label(struct daxl_inode *ino, char *buf, size_t size);
 
@@ -214,21 +219,21 @@ struct daxl_change {
 };
 /* Begins: next is a copy of the present version with generation + 1 and ctime (mtime too unless !touch) now.
  * -ENOMEM, -EUCLEAN (damaged file). */
-int daxl_change_begin(struct daxl_change *change, struct daxl_inode *ino, bool touch);
-void daxl_change_abort(struct daxl_change *change);
+int daxl_change_begin(struct daxl_change *change, struct daxl_inode *ino, bool touch) DAXL_HOLDS(FILE);
+void daxl_change_abort(struct daxl_change *change) DAXL_HOLDS(FILE);
 
 /* --- room.c --- */
 /* What an operation does to the room for checkpoints. */
 enum daxl_need { DAXL_NEED_GROW, DAXL_NEED_FREE, DAXL_NEED_DELETE };
 bool daxl_ckpt_due(const struct daxl_pool *pool); /* the next checkpoint would take half of what is kept back */
 /* There is room for what need says, perhaps after a checkpoint; else -ENOSPC (never for DELETE). No lock held. */
-int daxl_room_make(struct daxl_pool *pool, enum daxl_need need);
+int daxl_room_make(struct daxl_pool *pool, enum daxl_need need) DAXL_WAITS;
 /* Whether a change with so many new nodes can be taken into a checkpoint; -ENOSPC. */
 int daxl_room_for_nodes(const struct daxl_pool *pool, uint64_t nodes);
 
 /* Takes credit for one operation (DAXL_REC_SLOTS_MAX slots). Runs a checkpoint when one is due (log half full, or
  * dirty pages reach half of the reserve): nothing may be held. -ENOSPC, -EROFS. */
-int daxl_credit_take(struct daxl_pool *pool, enum daxl_need need);
+int daxl_credit_take(struct daxl_pool *pool, enum daxl_need need) DAXL_WAITS;
 void daxl_credit_give(struct daxl_pool *pool);
 
 /* A record under construction: fixed part and list in one growing buffer. */
@@ -260,41 +265,43 @@ struct daxl_commit {
 	struct daxl_change **changes;
 	size_t nchanges;
 	struct daxl_record *rec;
+	void (*last)(void *arg); /* before the record; only stores, which are seen at once and which the record's fence makes durable; may be NULL */
 	void (*in_place)(void *arg);
 	void *arg;
 	void (*published)(void *arg); /* right after publish, still inside the gate and the mutexes: limbo links, id tables. May be NULL */
 	void *published_arg;
 };
-int daxl_commit(struct daxl_commit *commit, bool *credit);
+int daxl_commit(struct daxl_commit *commit, bool *credit) DAXL_HOLDS(FILE);
 /* As daxl_commit with the slots a lease kept for it (>= what the record needs; records that do not fit use payload
  * pages). */
-int daxl_commit_with(struct daxl_commit *commit, unsigned *slots);
+int daxl_commit_with(struct daxl_commit *commit, unsigned *slots) DAXL_HOLDS(FILE);
 
 /* Waits once for the frees pending in the grace period; true when there were any: try again. No lock held. Before
  * -ENOSPC. */
-bool daxl_wait_for_frees(struct daxl_pool *pool);
+bool daxl_wait_for_frees(struct daxl_pool *pool) DAXL_WAITS;
 
 /* --- retire.c --- */
 /* Hands a replaced version to its grace period. Cannot fail. */
-void daxl_retire_start(struct daxl_retire *retire);
+void daxl_retire_start(struct daxl_retire *retire) DAXL_TAKES(SPACE);
 /* A checkpoint has ended (ckpt_active is false again): frees what waited for it. No lock of rank SPACE held. */
-void daxl_retire_flush(struct daxl_pool *pool);
+void daxl_retire_flush(struct daxl_pool *pool) DAXL_TAKES(SPACE);
 
 /* --- stat.c --- */
-void daxl_pool_fill_stat(struct daxl_pool *pool, struct daxl_pool_stat *ret_stat);
+void daxl_pool_fill_stat(struct daxl_pool *pool, struct daxl_pool_stat *ret_stat) DAXL_TAKES(NAMES);
 
 /* --- checkpoint.c, table.c, load.c, replay.c --- */
 int daxl_ckpt_create(struct daxl_pool *pool, struct daxl_ckpt **ret_ckpt);
 void daxl_ckpt_destroy(struct daxl_ckpt *ckpt);
 /* Writes a checkpoint now (or waits for the one in progress and then writes one). clean: with the clean flag and
  * summary (close). -ENOSPC, -ENOMEM: the old one stays valid. No lock held. */
-int daxl_ckpt_run(struct daxl_pool *pool, bool clean, uint64_t new_epoch);
+int daxl_ckpt_run(struct daxl_pool *pool, bool clean, uint64_t new_epoch) DAXL_WAITS;
 /* Called inside the gate at publish, before ino->version is replaced: keeps old for a running checkpoint, queues
  * the file as dirty. pages: new rope nodes of this change. */
-void daxl_ckpt_note(struct daxl_inode *ino, struct daxl_version *old, const struct daxl_version *next, size_t pages);
+void daxl_ckpt_note(struct daxl_inode *ino, struct daxl_version *old, const struct daxl_version *next, size_t pages)
+	DAXL_HOLDS(FILE);
 /* A node's pages are used until the next checkpoint is durable; a payload page likewise. */
-void daxl_ckpt_page_retired(struct daxl_pool *pool, daxl_page_t page, daxl_page_t copy);
-void daxl_ckpt_payload_retired(struct daxl_pool *pool, daxl_page_t page);
+void daxl_ckpt_page_retired(struct daxl_pool *pool, daxl_page_t page, daxl_page_t copy) DAXL_TAKES(SLAB);
+void daxl_ckpt_payload_retired(struct daxl_pool *pool, daxl_page_t page) DAXL_TAKES(SLAB);
 /* Loads the newest checkpoint and replays the log into pool (super, media, space, slab set up; names and inodes
  * empty). *ret_head: log position where new records go; *ret_slot_start. -EUCLEAN, -EIO, -ENOMEM with a message. */
 struct daxl_load_result {
@@ -318,6 +325,7 @@ void daxl_inode_erase(struct daxl_pool *pool, struct daxl_inode *ino);
  * commits the DELETE record with daxl_delete_commit.
  */
 extern int (*daxl_delete_hook)(struct daxl_inode *ino); /* only for files with a range lock */
-int daxl_delete_commit(struct daxl_inode *ino, bool *credit, void (*published)(void *arg), void *arg); /* mutex held: DELETE record, version becomes deleted, blocks freed after grace */
+/* Mutex held: DELETE record, version becomes deleted, blocks freed after grace. */
+int daxl_delete_commit(struct daxl_inode *ino, bool *credit, void (*published)(void *arg), void *arg) DAXL_HOLDS(FILE);
 
 #endif

@@ -39,7 +39,8 @@ static void grown(void *arg)
 	__atomic_store_n(&pool->super.pool_size, growth->super.pool_size, __ATOMIC_RELAXED);
 }
 
-static int commit_growth(struct growth *growth, bool *credit)
+/* The record is about no file, so no file is locked. */
+static int DAXL_UNCHECKED commit_growth(struct growth *growth, bool *credit)
 {
 	const struct daxl_md_rec_grow body = {.new_size = growth->super.pool_size};
 	struct daxl_record rec;
@@ -56,7 +57,7 @@ static int commit_growth(struct growth *growth, bool *credit)
 }
 
 /* Does it; grow_mutex is held, new_size is whole blocks and above the present size. */
-static int enlarge(struct daxl_pool *pool, uint64_t new_size, bool *credit)
+static int DAXL_HOLDS(POOL) enlarge(struct daxl_pool *pool, uint64_t new_size, bool *credit)
 {
 	struct growth growth = {.pool = pool, .super = pool->super};
 	uint64_t old_size = pool->super.pool_size;

@@ -158,7 +158,7 @@ static void created(void *arg)
 }
 
 /* The CREATE record of ino, whose first version is `first`. names_mutex and the inode's mutex held. */
-static int create_commit(struct daxl_inode *ino, struct daxl_version *first, bool *credit)
+static int DAXL_HOLDS(FILE) create_commit(struct daxl_inode *ino, struct daxl_version *first, bool *credit)
 {
 	const struct daxl_md_rec_create head = {
 		.id = ino->id, .time_ns = ino->btime_ns, .name_len = first->name->len};

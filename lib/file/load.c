@@ -379,7 +379,16 @@ static int prepare_table(struct load *load)
 	return err;
 }
 
-static int load_checkpoint(struct load *load)
+/* Whether what is wrong with the slots may be the medium's fault alone. */
+static bool unreadable(const struct daxl_slot_place places[4])
+{
+	for (unsigned i = 0; i < 4; i++)
+		if (places[i].state == DAXL_SLOT_UNREADABLE)
+			return true;
+	return false;
+}
+
+static int DAXL_ALONE load_checkpoint(struct load *load)
 {
 	struct daxl_pool *pool = load->pool;
 	struct daxl_ckpt *ckpt = load->ckpt;
@@ -393,7 +402,8 @@ static int load_checkpoint(struct load *load)
 	daxl_slot_survey(pool->media, &pool->super, places);
 	if (daxl_slot_lost(places)) {
 		if (!load->tolerant)
-			return daxl_fail(EUCLEAN, "checkpoint slot %c: neither copy is valid, and it may have been the newest",
+			return daxl_fail(unreadable(places) ? EIO : EUCLEAN,
+			                 "checkpoint slot %c: neither copy is valid, and it may have been the newest",
 			                 'A' + (1 - ckpt->which));
 		load->lost = true;
 	}
@@ -529,7 +539,9 @@ int daxl_load(struct daxl_pool *pool, struct daxl_load_result *ret)
 	load->pool = pool;
 	load->ckpt = pool->ckpt;
 	load->tolerant = pool->read_only;
+	daxl_media_read_begin(pool->media);
 	int err = load_all(load, &result);
+	daxl_media_read_end(pool->media);
 	pool->damaged = load->lost;
 	daxl_free(load->seen.slots);
 	daxl_free(load);

@@ -49,9 +49,9 @@ void daxl_inode_destroy(struct daxl_inode *ino);
 
 /* True, once, when the file has no name and no handle: it is to be deleted, and the caller has got a reference for
  * that. names_mutex held. */
-bool daxl_inode_delete_due(struct daxl_inode *ino);
+bool daxl_inode_delete_due(struct daxl_inode *ino) DAXL_HOLDS(NAMES);
 /* Deletes it, through the delete hook if it was ever opened, and drops that reference. No lock held. A failure
  * leaves the file nameless, for recovery to delete. */
-void daxl_inode_delete(struct daxl_inode *ino);
+void daxl_inode_delete(struct daxl_inode *ino) DAXL_WAITS;
 
 #endif

@@ -24,7 +24,7 @@ struct swap {
 };
 
 /* names_mutex held. */
-static void lock_files(struct daxl_inode *a, struct daxl_inode *b)
+static void DAXL_LOCKS(FILE) lock_files(struct daxl_inode *a, struct daxl_inode *b)
 {
 	if (b == NULL)
 		daxl_mutex_lock(&a->mutex);
@@ -34,7 +34,7 @@ static void lock_files(struct daxl_inode *a, struct daxl_inode *b)
 		daxl_mutex_lock_pair(&b->mutex, &a->mutex);
 }
 
-static void unlock_files(struct daxl_inode *a, struct daxl_inode *b)
+static void DAXL_UNLOCKS(FILE) unlock_files(struct daxl_inode *a, struct daxl_inode *b)
 {
 	if (b == NULL)
 		daxl_mutex_unlock(&a->mutex);
@@ -57,7 +57,7 @@ static void published(void *arg)
 		daxl_names_insert(swap->pool, swap->b, swap->b_name);
 }
 
-static int begin(struct swap *swap, unsigned i, struct daxl_inode *ino, struct daxl_name *name)
+static int DAXL_HOLDS(FILE) begin(struct swap *swap, unsigned i, struct daxl_inode *ino, struct daxl_name *name)
 {
 	struct daxl_change *change = &swap->change[i];
 	int rc = daxl_change_begin(change, ino, false);

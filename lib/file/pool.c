@@ -52,7 +52,7 @@ static int new_epoch(uint64_t *ret_epoch)
 {
 	uint64_t epoch = 0;
 	while (epoch == 0)
-		if (getrandom(&epoch, sizeof(epoch), 0) != (ssize_t)sizeof(epoch))
+		if (DAXL_FAULT("random") || getrandom(&epoch, sizeof(epoch), 0) != (ssize_t)sizeof(epoch))
 			return daxl_fail(EIO, "pool epoch: no random bytes");
 	*ret_epoch = epoch;
 	return 0;
@@ -111,7 +111,7 @@ static int write_first_slot(struct daxl_media *media, const struct daxl_md_super
 	int rc = new_epoch(&slot.epoch);
 	if (rc == 0)
 		rc = daxl_pool_space_make(super, &space, &keep_back, &fixed);
-	if (rc < 0)
+	if (rc)
 		return rc;
 	daxl_space_stat(space, &stat);
 	daxl_space_destroy(space);
@@ -200,7 +200,7 @@ static void note_damage(struct daxl_inode *ino, void *arg)
 }
 
 /* Checkpoint and log into memory, and the log ready for what comes. */
-static int pool_load(struct daxl_pool *pool, daxl_loader_fn loader, void *arg)
+static int DAXL_ALONE pool_load(struct daxl_pool *pool, daxl_loader_fn loader, void *arg)
 {
 	uint64_t size = pool->super.pool_size;
 	struct daxl_load_result loaded;
@@ -262,6 +262,8 @@ static int pool_open(struct daxl_pool *pool, const struct daxl_pool_opts *opts, 
 	}
 	if (rc == 0)
 		rc = daxl_domain_create(pool, pool->block_shift, pool->epoch, break_ms, &pool->domain);
+	if (rc == 0)
+		pool->tally = daxl_domain_tally(pool->domain);
 	if (rc == 0 && !pool->read_only && opts != NULL && opts->checkpoint_interval_ms != 0)
 		rc = daxl_background_start(pool, opts->checkpoint_interval_ms, &pool->background);
 	return rc;
@@ -401,25 +403,37 @@ static void say(struct outstanding *out, const char *item)
 	out->len += len;
 }
 
+static const char *say_which(const struct daxl_inode *ino, char *buf, size_t size)
+{
+	daxl_rcu_read_lock();
+	const struct daxl_name *name = daxl_version_get(ino)->name;
+	if (name != NULL)
+		snprintf(buf, size, "file '%s'", name->bytes);
+	else
+		snprintf(buf, size, "unlinked file #%" PRIu32, ino->id);
+	daxl_rcu_read_unlock();
+	return buf;
+}
+
 static void say_file(struct daxl_inode *ino, void *arg)
 {
-	char label[DAXL_NAME_MAX + 1], item[DAXL_NAME_MAX + 64];
+	char label[DAXL_NAME_MAX + 32], item[DAXL_NAME_MAX + 64];
 	uint32_t refs = __atomic_load_n(&ino->refs, __ATOMIC_ACQUIRE);
 	if (ino->handles == 0 && refs <= 1)
 		return;
-	daxl_inode_label(ino, label, sizeof(label));
+	say_which(ino, label, sizeof(label));
 	if (ino->handles != 0)
-		snprintf(item, sizeof(item), "file '%s' (open %" PRIu32 " times)", label, ino->handles);
+		snprintf(item, sizeof(item), "%s (open %" PRIu32 " times)", label, ino->handles);
 	else
-		snprintf(item, sizeof(item), "file '%s' (a lease or break is out)", label);
+		snprintf(item, sizeof(item), "%s (a lease or break is out)", label);
 	say(arg, item);
 }
 
-static void say_lease(const struct daxl_holder *holder, const char *file, void *arg)
+static void say_lease(const struct daxl_holder *holder, const void *file, void *arg)
 {
-	char item[DAXL_NAME_MAX + 128];
-	snprintf(item, sizeof(item), "lease %" PRIu64 " of owner %" PRIu64 " on '%s' (%" PRIu64 " pins)", holder->lease_id,
-	         holder->owner, file != NULL ? file : "?", holder->pins);
+	char label[DAXL_NAME_MAX + 32], item[DAXL_NAME_MAX + 128];
+	snprintf(item, sizeof(item), "lease %" PRIu64 " of owner %" PRIu64 " on %s (%" PRIu64 " pins)", holder->lease_id,
+	         holder->owner, say_which(file, label, sizeof(label)), holder->pins);
 	say(arg, item);
 }
 

@@ -19,6 +19,8 @@
 #include "file/attrs.h"
 #include "file/names.h"
 
+#define TOO_SHORT "it ends too early"
+
 const void *daxl_body_take(struct daxl_body *body, size_t len)
 {
 	const uint8_t *at = body->at;
@@ -30,17 +32,12 @@ const void *daxl_body_take(struct daxl_body *body, size_t len)
 	return at;
 }
 
-int daxl_body_short(void)
-{
-	return daxl_fail(EUCLEAN, "it ends too early");
-}
-
 int daxl_body_struct(struct daxl_body *body, void *out, size_t len)
 {
 	const void *at = daxl_body_take(body, len);
 
 	if (!at)
-		return daxl_body_short();
+		return daxl_fail(EUCLEAN, TOO_SHORT);
 	memcpy(out, at, len);
 	return 0;
 }
@@ -61,7 +58,7 @@ static int take_name(struct daxl_body *body, size_t len, const char **ret_name)
 	const char *name = daxl_body_take(body, len);
 
 	if (!name)
-		return daxl_body_short();
+		return daxl_fail(EUCLEAN, TOO_SHORT);
 	if (len == 0 || memchr(name, '\0', len))
 		return daxl_fail(EUCLEAN, "a name of %zu bytes that is none", len);
 	*ret_name = name;
@@ -193,7 +190,7 @@ static int replay_attr(struct daxl_replay *replay, struct daxl_body *body)
 		return err;
 	const void *key = daxl_body_take(body, rec.key_len), *value = daxl_body_take(body, rec.value_len);
 	if (!key || !value)
-		return daxl_body_short();
+		return daxl_fail(EUCLEAN, TOO_SHORT);
 	if (rec.key_len == 0 || rec.removed > 1 || (rec.removed && rec.value_len))
 		return daxl_fail(EUCLEAN, "an attribute with a key of %u bytes, a value of %u, removed %u", rec.key_len,
 		                 rec.value_len, rec.removed);

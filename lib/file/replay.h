@@ -15,7 +15,6 @@ struct daxl_body {
 const void *daxl_body_take(struct daxl_body *body, size_t len);
 /* Copies the next len bytes out. -EUCLEAN. */
 int daxl_body_struct(struct daxl_body *body, void *out, size_t len);
-int daxl_body_short(void); /* -EUCLEAN: it ends too early */
 
 /* The file with that id, which the record is about from now on. -EUCLEAN. */
 int daxl_replay_find(struct daxl_replay *replay, uint32_t id, struct daxl_inode **ret_ino);

@@ -288,6 +288,7 @@ static int replay_exchange(struct daxl_replay *replay, const struct daxl_md_rec_
                            struct daxl_inode *dst, struct daxl_body *body)
 {
 	struct daxl_slab *slab = replay->pool->slab;
+	/* cppcheck-suppress uninitvar ; addresses only */
 	struct daxl_edit a, b, *to = src == dst ? &a : &b;
 
 	if (src == dst && overlap(rec->src_fblk, rec->dst_fblk, rec->len))

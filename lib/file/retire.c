@@ -18,11 +18,23 @@
  *     none   a grace period is under way, nothing waits for the next one
  *     else   the newest that waits
  *
+ * liburcu's worker naps for 10 ms between its grace periods. A busy pool replaces ten thousand versions in that time, and
+ * their memory has left every cache when it comes back, which costs more than all else an operation does. So while many
+ * come, the callback stays: it paces itself with naps of 0.1 ms and has a grace period after each, so that what is
+ * reused was used a moment ago. After PACE_ROUNDS it hands the worker back all the same, for other callbacks of the
+ * process; and at once when few have come, or when somebody waits for frees.
+ *
  * A node's pages belong to the last durable checkpoint and are handed to the checkpointer when the node goes. They
  * are read then, not earlier: a running checkpoint gives pages to nodes that are replaced already.
  */
+#include <time.h>
+
 #include "base/hook.h"
 #include "file/file.h"
+
+#define PACE_NS 100000l
+#define PACE_ROUNDS 256u
+#define PACE_FEW 32u /* versions in a round: not worth another */
 
 /*
  * Versions and retires come from the nodes' slab: one of each is made by nearly every operation and freed by the RCU
@@ -76,46 +88,87 @@ static void free_nodes(struct daxl_retire *retire)
 	daxl_retire_free(pool, retire);
 }
 
-/* The grace period is over. On the RCU worker's thread. */
-static void retire_now(struct daxl_pool *pool, struct daxl_retire *retire)
+/* While a checkpoint runs, hands it the list: true. Else the list is still the caller's, to be freed. */
+static bool wait_for_checkpoint(struct daxl_pool *pool, struct daxl_retire *first, struct daxl_retire *last)
 {
-	daxl_dropped_each_run(&retire->dropped, unref_run, pool);
-	if (retire->blocks != 0)
-		__atomic_fetch_sub(&pool->blocks_out, retire->blocks, __ATOMIC_RELAXED);
 	daxl_mutex_lock(&pool->retire_mutex);
 	bool wait = pool->ckpt_active;
 	if (wait) {
-		retire->next = pool->retired_wait;
-		pool->retired_wait = retire;
+		last->next = pool->retired_wait;
+		pool->retired_wait = first;
 	}
 	daxl_mutex_unlock(&pool->retire_mutex);
-	if (!wait)
-		free_nodes(retire);
+	return wait;
 }
 
-static void retire_all(struct daxl_pool *pool, struct daxl_retire *list)
+static void free_all(struct daxl_retire *list)
 {
 	for (struct daxl_retire *next; list != NULL; list = next) {
 		next = list->next;
-		retire_now(pool, list);
+		if (next != NULL) {
+			__builtin_prefetch(next->old);
+			__builtin_prefetch(next->dropped.nodes);
+		}
+		free_nodes(list);
 	}
 }
 
-/* A batch's grace period is over. On the RCU worker's thread. */
+/*
+ * A batch's grace period is over: frees it and counts it. Returns how many there were. What operations look at too is
+ * touched once for all.
+ */
+static size_t free_batch(struct daxl_pool *pool, struct daxl_retire *list)
+{
+	struct daxl_retire *last = list;
+	daxl_nblk_t blocks = 0;
+	size_t n = 0;
+
+	assert(list);
+	for (struct daxl_retire *retire = list; retire != NULL; retire = retire->next, n++) {
+		daxl_dropped_each_run(&retire->dropped, unref_run, pool);
+		blocks += retire->blocks;
+		last = retire;
+	}
+	if (blocks != 0)
+		__atomic_fetch_sub(&pool->blocks_out, blocks, __ATOMIC_RELAXED);
+	if (!wait_for_checkpoint(pool, list, last))
+		free_all(list);
+	/* Release: who sees the round over sees the blocks free. */
+	__atomic_store_n(&pool->retire_rounds, pool->retire_rounds + 1, __ATOMIC_RELEASE);
+	return n;
+}
+
+/* Whether the callback stays for the next batch; if so, it has waited for that to come together. */
+static bool pace(const struct daxl_pool *pool, unsigned rounds, size_t last_batch)
+{
+	const struct timespec nap = {.tv_nsec = PACE_NS};
+
+	if (rounds == 0) /* the worker has napped while it came */
+		return true;
+	if (rounds == PACE_ROUNDS || last_batch < PACE_FEW || __atomic_load_n(&pool->retire_waiters, __ATOMIC_RELAXED) != 0)
+		return false;
+	DAXL_HOOK("retire:pace");
+	(void)nanosleep(&nap, NULL);
+	return true;
+}
+
+/* On the RCU worker's thread. */
 static void retire_batch(struct rcu_head *head)
 {
 	struct daxl_pool *pool = daxl_container_of(head, struct daxl_pool, retire_rcu);
 	struct daxl_retire *idle = &none;
+	size_t n = free_batch(pool, pool->retire_grace);
 
-	retire_all(pool, pool->retire_grace);
-	/* The worker naps between its grace periods. What came meanwhile gets one here: else it would sit out a nap more. */
-	struct daxl_retire *list = __atomic_exchange_n(&pool->retire_list, &none, __ATOMIC_ACQUIRE);
-	if (list != &none) {
+	DAXL_HOOK("retire:batch");
+	for (unsigned rounds = 0; pace(pool, rounds, n); rounds++) {
+		struct daxl_retire *list = __atomic_exchange_n(&pool->retire_list, &none, __ATOMIC_ACQUIRE);
+
+		if (list == &none)
+			break;
 		daxl_rcu_synchronize();
-		retire_all(pool, list);
+		n = free_batch(pool, list);
 	}
-	/* Release, both: who sees the round over, or NULL, sees the blocks free. After NULL the pool may be gone. */
-	__atomic_store_n(&pool->retire_rounds, pool->retire_rounds + 1, __ATOMIC_RELEASE);
+	/* Release: who sees NULL sees the blocks free. The pool may be gone then. */
 	if (__atomic_compare_exchange_n(&pool->retire_list, &idle, NULL, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
 		return;
 	pool->retire_grace = __atomic_exchange_n(&pool->retire_list, &none, __ATOMIC_ACQUIRE);
@@ -145,23 +198,22 @@ void daxl_retire_flush(struct daxl_pool *pool)
 	struct daxl_retire *list = pool->retired_wait;
 	pool->retired_wait = NULL;
 	daxl_mutex_unlock(&pool->retire_mutex);
-	while (list != NULL) {
-		struct daxl_retire *retire = list;
-		list = retire->next;
-		free_nodes(retire);
-	}
+	free_all(list);
 }
 
 bool daxl_wait_for_frees(struct daxl_pool *pool)
 {
 	daxl_assert_no_locks();
-	/* One batch is under way, and what came since then is in the next. */
+	/* One batch may be under way, and what came since then is in the next. */
 	uint64_t begun = __atomic_load_n(&pool->retire_rounds, __ATOMIC_ACQUIRE);
 	bool any = false;
+	__atomic_fetch_add(&pool->retire_waiters, 1, __ATOMIC_RELAXED);
 	while (__atomic_load_n(&pool->retire_list, __ATOMIC_ACQUIRE) != NULL &&
 	       __atomic_load_n(&pool->retire_rounds, __ATOMIC_ACQUIRE) - begun < 2) {
+		DAXL_HOOK("retire:wait");
 		daxl_rcu_barrier();
 		any = true;
 	}
+	__atomic_fetch_sub(&pool->retire_waiters, 1, __ATOMIC_RELAXED);
 	return any;
 }

@@ -70,7 +70,7 @@ int daxl_room_make(struct daxl_pool *pool, enum daxl_need need)
 		return 0;
 	/* What a checkpoint replaces may be let go by the one after it only. */
 	for (int i = 0; i < 2 && !is_roomy(pool, need, 0); i++) {
-		(void)daxl_wait_for_frees(pool);
+		daxl_toll.grace_waits |= daxl_wait_for_frees(pool);
 		(void)daxl_ckpt_run(pool, false, 0);
 		(void)daxl_wait_for_frees(pool);
 	}

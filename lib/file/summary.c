@@ -47,7 +47,7 @@ void daxl_summary_write(struct daxl_ckpt *ckpt, uint64_t position, struct daxl_m
 
 	while (pages && bits && got < want && daxl_ckpt_page_get(ckpt, 0, &pages[got]) == 0)
 		got++;
-	if (got == want) {
+	if (pages && bits && got == want) {
 		daxl_space_export(pool->space, bits);
 		write_pages(pool, pages, bits, len, position);
 		slot->summary = (struct daxl_md_ref){.page = pages[0]};

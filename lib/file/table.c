@@ -119,6 +119,7 @@ static int places_reserve(struct daxl_table *table, uint64_t cap)
 	if (cap <= table->cap)
 		return 0;
 	cap = daxl_max_u64(cap, table->cap * 2);
+	/* NOLINTNEXTLINE(bugprone-sizeof-expression): pointers they are */
 	struct daxl_tpage **pages = daxl_realloc(table->pages, cap * sizeof(*pages));
 	if (!pages)
 		return daxl_fail(ENOMEM, "no memory for a file table of %llu pages", (unsigned long long)cap);

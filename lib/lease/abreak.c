@@ -17,8 +17,12 @@ struct daxl_break_handle {
 	struct daxl_clause clause;
 	struct daxl_waiter waiter; /* notifies; brk's own is not used */
 	struct daxl_event_node event;
-	int result;  /* atomic: 0 under way, 1 drained, -errno; set once, by who steps */
-	bool marked; /* of who steps */
+	int result; /* atomic: 0 under way, 1 drained, -errno; set once, by who steps */
+	/* of who steps */
+	bool marked;
+	bool counted;        /* as a break that had somebody to recall or to wait for */
+	uint64_t queued_ns;  /* since when it waits in the queue; 0: it does not */
+	uint64_t waiting_ns; /* since when it waits for leases; 0: it does not */
 	/* guarded by the domain's mutex */
 	unsigned users;
 	bool stepping, touching, ended;
@@ -92,13 +96,41 @@ static void untouch(struct daxl_break_handle *h)
 	daxl_mutex_unlock(&domain->mutex);
 }
 
+static void end_wait(struct daxl_break_handle *h, enum daxl_stat_histogram which, uint64_t *since_ns)
+{
+	if (*since_ns)
+		daxl_tally_time(h->brk.domain->tally, which, daxl_now_ns() - *since_ns);
+	*since_ns = 0;
+}
+
 static void finish(struct daxl_break_handle *h, int result)
 {
+	end_wait(h, DAXL_HISTOGRAM_QUEUE_WAIT, &h->queued_ns);
+	end_wait(h, DAXL_HISTOGRAM_BREAK_WAIT, &h->waiting_ns);
 	__atomic_store_n(&h->result, result, __ATOMIC_SEQ_CST);
 	daxl_event_queue(h->brk.domain, &h->event);
 }
 
 enum stage { QUEUED, RECALLED, DRAINED, TOLD, GONE };
+
+/* A step counts for the break, on whatever thread and in whatever call it is made. */
+static void count_step(struct daxl_break_handle *h, enum stage stage, struct daxl_toll outer)
+{
+	static const struct daxl_op_stats no_call;
+
+	if (stage == QUEUED && !h->queued_ns)
+		h->queued_ns = daxl_now_ns();
+	else if (stage != QUEUED)
+		end_wait(h, DAXL_HISTOGRAM_QUEUE_WAIT, &h->queued_ns);
+	if (stage == RECALLED && !h->waiting_ns)
+		h->waiting_ns = daxl_now_ns();
+	daxl_toll.breaks |= stage == RECALLED;
+	daxl_toll.breaks &= !h->counted;
+	h->counted |= daxl_toll.breaks;
+	if (daxl_toll.breaks || daxl_toll.recalls)
+		daxl_tally_call(h->brk.domain->tally, DAXL_STAT_BREAK, &no_call);
+	daxl_toll_end(outer);
+}
 
 /* Takes its place, marks whom it concerns and tells them, or sees how far they are. TOLD: look again. */
 static int advance(struct daxl_break_handle *h, enum stage *ret_stage)
@@ -109,6 +141,8 @@ static int advance(struct daxl_break_handle *h, enum stage *ret_stage)
 	*ret_stage = GONE;
 	if (!touch(h))
 		return 0;
+	struct daxl_toll outer = daxl_toll_begin();
+
 	daxl_break_lock(&h->brk);
 	bool first = h->brk.part[0].in_service || daxl_break_first_locked(&h->brk);
 
@@ -121,6 +155,7 @@ static int advance(struct daxl_break_handle *h, enum stage *ret_stage)
 	*ret_stage = !first ? QUEUED : daxl_break_done_locked(&h->brk, &h->clause, 1, false) ? DRAINED : RECALLED;
 	daxl_break_unlock(&h->brk);
 	untouch(h);
+	count_step(h, *ret_stage, outer);
 	if (notices || returned)
 		*ret_stage = TOLD;
 	daxl_returned_finish(returned);
@@ -134,10 +169,8 @@ static int judge(struct daxl_break_handle *h, enum stage stage)
 	struct daxl_lease *victim = NULL;
 	uint64_t again_ns;
 
-	if (stage == QUEUED) {
-		DAXL_STAT_ADD(h->brk.domain, timeouts, 1);
+	if (stage == QUEUED)
 		return daxl_fail(ETIMEDOUT, "timed out behind another operation on the range");
-	}
 	if (!touch(h))
 		return 0;
 	int rc = daxl_break_deadline(&h->brk, &h->clause, 1, &again_ns, &victim);

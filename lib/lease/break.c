@@ -97,14 +97,6 @@ static int check_held(struct daxl_break *brk, const struct daxl_clause *clauses,
 	return 0;
 }
 
-static void note_wait(struct daxl_break *brk)
-{
-	uint64_t ns = daxl_now_ns() - brk->wait_started_ns;
-	unsigned bucket = ns ? 63u - (unsigned)__builtin_clzll(ns) : 0;
-
-	DAXL_STAT_ADD(brk->domain, wait_hist[bucket], 1);
-}
-
 static bool done(struct daxl_break *brk, const struct daxl_clause *clauses, size_t n)
 {
 	daxl_break_lock(brk);
@@ -122,8 +114,9 @@ static int wait_done(struct daxl_break *brk, const struct daxl_clause *clauses, 
 	daxl_break_listen(brk);
 	uint64_t until = brk->deadline_ns;
 
-	brk->wait_started_ns = daxl_now_ns();
-	DAXL_STAT_ADD(brk->domain, waits, 1);
+	uint64_t started_ns = daxl_now_ns();
+
+	daxl_toll.waits = true;
 	for (;;) {
 		daxl_waiter_arm(&brk->waiter);
 		if (done(brk, clauses, n))
@@ -148,7 +141,7 @@ static int wait_done(struct daxl_break *brk, const struct daxl_clause *clauses, 
 		if (daxl_waiter_sleep(&brk->waiter, until) == 0)
 			until = brk->deadline_ns;
 	}
-	note_wait(brk);
+	daxl_tally_time(brk->domain->tally, DAXL_HISTOGRAM_BREAK_WAIT, daxl_now_ns() - started_ns);
 	daxl_break_unlisten(brk);
 	DAXL_HOOK("break:after-wait");
 	return rc;
@@ -189,8 +182,10 @@ int daxl_break_recall(struct daxl_break *brk, const struct daxl_clause *clauses,
 
 	if (!rc)
 		rc = start_recall(brk, clauses, n, &is_done);
+	/* cppcheck-suppress legacyUninitvar ; start_recall sets it unless it fails */
 	if (rc || is_done)
 		return rc;
+	daxl_toll.breaks = true;
 	if (brk->nowait)
 		return daxl_fail(brk->nowait_err, "leases in the range have been recalled and are not back yet");
 	return wait_done(brk, clauses, n);

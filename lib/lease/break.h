@@ -40,6 +40,7 @@ struct daxl_clause {
 	enum daxl_who who;
 	bool no_limbo;   /* limbo is no answer here: a clone's source stays in its file */
 	bool own_exempt; /* at U too: for grants, which never conflict with own leases */
+	uint32_t reason; /* what whom only this concerns is told; 0: the break's */
 };
 
 struct daxl_break_part { /* in the queue of rl while entered; guarded by rl->mutex */
@@ -72,7 +73,6 @@ struct daxl_break {
 	uint64_t timeout_ms;
 	uint64_t deadline_ns;  /* UINT64_MAX: never; 0: the clock has not been looked at yet */
 	struct daxl_cancel *cancel;
-	uint64_t wait_started_ns;
 	/* further state belongs to this folder */
 	struct daxl_break_handle *held;    /* runs inside this asynchronous break */
 	struct daxl_limbo_links *dropped;  /* links to be freed once nothing is held */
@@ -92,44 +92,52 @@ int daxl_break_init(struct daxl_break *brk, struct daxl_domain *domain, const st
 void daxl_break_add(struct daxl_break *brk, struct daxl_range_lock *rl, daxl_fblk_t start, daxl_fblk_t end);
 
 /* 0; -EAGAIN (timeout 0 and not first at once), -ETIMEDOUT, -ECANCELED, -EDEADLK, hold_err. On failure nothing is queued. Parts may name the same rl twice. */
-int daxl_break_enter(struct daxl_break *brk);
+int daxl_break_enter(struct daxl_break *brk) DAXL_WAITS;
 /*
  * 0 (brk->limbo may be set), -EAGAIN (timeout 0: recall started), -ETIMEDOUT, -ECANCELED, -EDEADLK (own pins in a U clause, or a wait that is not allowed: nobody recalled), -ENOMEM (nobody recalled).
  * U clauses return own leases without pins. The range stays closed also on failure, until leave.
  */
-int daxl_break_recall(struct daxl_break *brk, const struct daxl_clause *clauses, size_t n);
-int daxl_break_change(struct daxl_break *brk);
+int daxl_break_recall(struct daxl_break *brk, const struct daxl_clause *clauses, size_t n) DAXL_WAITS;
+int daxl_break_change(struct daxl_break *brk) DAXL_WAITS;
 /* With the file mutexes held: the closed ranges hold all clauses and no lease concerned is still to be waited for (with brk->limbo, busy ones are accepted in the clauses at U recalled before). */
-bool daxl_break_covered(struct daxl_break *brk, const struct daxl_clause *clauses, size_t n);
-int daxl_break_widen(struct daxl_break *brk);
-void daxl_break_leave(struct daxl_break *brk);
+bool daxl_break_covered(struct daxl_break *brk, const struct daxl_clause *clauses, size_t n) DAXL_TAKES(RANGE);
+int daxl_break_widen(struct daxl_break *brk) DAXL_WAITS;
+void daxl_break_leave(struct daxl_break *brk) DAXL_WAITS;
 
 /*
- * Limbo at publish, two steps. prepare (file mutex held, before the ticket; -ENOMEM) makes, for every lease not given back or still busy over [start, end) of part, a link to limbo with
- * a hold on it; apply (cannot fail) makes the links: the lease becomes REVOKED by limbo, [start, end) leaves its range, and if it is busy its drain will put the hold. A lease that is over and drained
- * just drops its hold. *ret_busy: how many. drop undoes a prepare that is not applied. References to leases go in daxl_break_leave, when nothing is held.
+ * Limbo: the first sub-range of [start, end) of part, clipped, over which a lease is busy that a U clause concerns; false: none. Blocks there are not changed in
+ * place, but leave the file. Leases that are late without being busy only end. Takes the range mutex.
  */
-int daxl_break_limbo_prepare(struct daxl_break *brk, unsigned part, daxl_fblk_t start, daxl_fblk_t end,
-                             struct daxl_limbo *limbo, struct daxl_limbo_links **links, size_t *ret_busy);
-void daxl_break_limbo_apply(struct daxl_break *brk, struct daxl_limbo_links *links);
+bool daxl_break_busy(struct daxl_break *brk, const struct daxl_clause *clauses, size_t n, unsigned part, daxl_fblk_t start,
+                     daxl_fblk_t end, daxl_fblk_t *ret_start, daxl_fblk_t *ret_end) DAXL_TAKES(RANGE);
+/*
+ * Limbo at publish, two steps. prepare (file mutex held, before the ticket; -ENOMEM) makes, for every lease that a U clause concerns and that is not given back or still busy over
+ * [start, end) of part, a link to limbo with a hold on it; apply (cannot fail) makes the links: the lease becomes REVOKED by limbo, [start, end) leaves its range, and if it is busy its
+ * drain will put the hold. A lease that is over and drained just drops its hold. *ret_late: how many. drop undoes a prepare that is not applied. References to leases go in
+ * daxl_break_leave, when nothing is held.
+ */
+int daxl_break_limbo_prepare(struct daxl_break *brk, const struct daxl_clause *clauses, size_t n, unsigned part, daxl_fblk_t start,
+                             daxl_fblk_t end, struct daxl_limbo *limbo, struct daxl_limbo_links **links, size_t *ret_late)
+	DAXL_TAKES(RANGE);
+void daxl_break_limbo_apply(struct daxl_break *brk, struct daxl_limbo_links *links) DAXL_TAKES(RANGE);
 void daxl_break_limbo_drop(struct daxl_limbo_links *links);
-/* The first sub-range of [start, end) over which some lease is not given back or is busy, clipped; false: none. For finding what has to go to limbo. */
-bool daxl_busy_range(struct daxl_range_lock *rl, daxl_fblk_t start, daxl_fblk_t end, daxl_fblk_t *ret_start, daxl_fblk_t *ret_end);
 /* Recalls without waiting (commit's notice to READ leases of others that show the run as unwritten). No lock may be held. Best effort is not allowed: -ENOMEM never happens, events live in the leases. */
-void daxl_recall_nowait(struct daxl_range_lock *rl, const struct daxl_clause *clauses, size_t n, uint64_t owner, uint32_t reason);
+void daxl_recall_nowait(struct daxl_range_lock *rl, const struct daxl_clause *clauses, size_t n, uint64_t owner, uint32_t reason)
+	DAXL_WAITS;
 
 /* The asynchronous break, over one file. */
 int daxl_abreak_begin(struct daxl_domain *domain, struct daxl_range_lock *rl, daxl_fblk_t start, daxl_fblk_t end, enum daxl_level level,
-                      const struct daxl_wait *wait, const struct daxl_wait *def, struct daxl_break_handle **ret_handle);
-int daxl_abreak_poll(struct daxl_break_handle *handle);
-void daxl_abreak_end(struct daxl_break_handle *handle);
+                      const struct daxl_wait *wait, const struct daxl_wait *def, struct daxl_break_handle **ret_handle)
+	DAXL_WAITS;
+int daxl_abreak_poll(struct daxl_break_handle *handle) DAXL_WAITS;
+void daxl_abreak_end(struct daxl_break_handle *handle) DAXL_WAITS;
 /* Runs an operation inside a held break: brk is set up to use the handle's closed ranges (enter, leave do nothing). -EINVAL when handle is over another file, not yet ready, or its range or level does not cover the part; checked again
  * by recall for the clauses (-EINVAL, nobody recalled). */
 int daxl_break_hold(struct daxl_break *brk, struct daxl_break_handle *handle);
 
 /* Cancel objects (sticky). */
 int daxl_cancel_create(struct daxl_cancel **ret_cancel);
-void daxl_cancel_fire(struct daxl_cancel *cancel);
+void daxl_cancel_fire(struct daxl_cancel *cancel) DAXL_TAKES(BUCKET);
 void daxl_cancel_destroy(struct daxl_cancel *cancel);
 bool daxl_cancel_fired(const struct daxl_cancel *cancel);
 uint64_t daxl_cancel_key(const struct daxl_cancel *cancel); /* wait key */

@@ -2,7 +2,6 @@
 #include "lease/domain.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -27,17 +26,26 @@ bool daxl_may_not_wait(void)
 	return callback_depth != 0 || daxl_rcu_read_ongoing();
 }
 
-int daxl_domain_create(struct daxl_pool *pool, unsigned block_shift, uint64_t epoch, uint32_t break_ms,
+int DAXL_ALONE daxl_domain_create(struct daxl_pool *pool, unsigned block_shift, uint64_t epoch, uint32_t break_ms,
                        struct daxl_domain **ret_domain)
 {
 	struct daxl_domain *domain = daxl_zalloc(sizeof(*domain));
 
 	if (!domain)
 		return daxl_fail(ENOMEM, "no memory for the pool's leases");
-	domain->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (domain->event_fd < 0) {
-		int err = errno;
+	int rc = daxl_tally_create(&domain->tally);
 
+	if (rc) {
+		daxl_free(domain);
+		return rc;
+	}
+	bool refused = DAXL_FAULT("event.fd");
+
+	domain->event_fd = refused ? -1 : eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (domain->event_fd < 0) {
+		int err = refused ? EMFILE : errno;
+
+		daxl_tally_destroy(domain->tally);
 		daxl_free(domain);
 		return daxl_fail(err, "no event file descriptor: %s", strerror(err));
 	}
@@ -52,7 +60,7 @@ int daxl_domain_create(struct daxl_pool *pool, unsigned block_shift, uint64_t ep
 	return 0;
 }
 
-void daxl_domain_destroy(struct daxl_domain *domain)
+void DAXL_ALONE daxl_domain_destroy(struct daxl_domain *domain)
 {
 	if (!domain)
 		return;
@@ -60,6 +68,7 @@ void daxl_domain_destroy(struct daxl_domain *domain)
 	close(domain->event_fd);
 	daxl_mutex_destroy(&domain->mutex);
 	daxl_mutex_destroy(&domain->files_mutex);
+	daxl_tally_destroy(domain->tally);
 	daxl_free(domain);
 }
 
@@ -77,13 +86,12 @@ uint32_t daxl_domain_break_ms(const struct daxl_domain *domain)
 }
 
 struct each {
-	void (*fn)(const struct daxl_holder *holder, const char *file, void *arg);
+	void (*fn)(const struct daxl_holder *holder, const void *file, void *arg);
 	void *arg;
-	const char *file;
 	uint64_t token;
 };
 
-static int tell(struct daxl_lease_span *span, void *arg)
+static int DAXL_HOLDS(RANGE) tell(struct daxl_lease_span *span, void *arg)
 {
 	struct each *each = arg;
 	struct daxl_lease *l = span->lease;
@@ -92,19 +100,17 @@ static int tell(struct daxl_lease_span *span, void *arg)
 	if (l->seen == each->token || !daxl_lease_holder_locked(l, &holder))
 		return 0;
 	l->seen = each->token;
-	each->fn(&holder, each->file, each->arg);
+	each->fn(&holder, l->file, each->arg);
 	return 0;
 }
 
-void daxl_domain_each(struct daxl_domain *domain, void (*fn)(const struct daxl_holder *holder, const char *file, void *arg),
+void daxl_domain_each(struct daxl_domain *domain, void (*fn)(const struct daxl_holder *holder, const void *file, void *arg),
                       void *arg)
 {
-	char file[32];
-	struct each each = { .fn = fn, .arg = arg, .file = file, .token = daxl_key_new() };
+	struct each each = { .fn = fn, .arg = arg, .token = daxl_key_new() };
 
 	daxl_mutex_lock(&domain->files_mutex);
 	for (struct daxl_range_lock *rl = domain->files; rl; rl = rl->next) {
-		snprintf(file, sizeof(file), "file %u", rl->file_id);
 		daxl_mutex_lock(&rl->mutex);
 		(void)daxl_interval_each(rl->spans, 0, DAXL_FBLK_INF, tell, &each);
 		for (struct daxl_limbo_link *link = rl->limbo; link; link = link->file_next)
@@ -114,13 +120,9 @@ void daxl_domain_each(struct daxl_domain *domain, void (*fn)(const struct daxl_h
 	daxl_mutex_unlock(&domain->files_mutex);
 }
 
-void daxl_domain_stat(const struct daxl_domain *domain, struct daxl_domain_stat *ret)
+struct daxl_tally *daxl_domain_tally(const struct daxl_domain *domain)
 {
-	const uint64_t *from = (const uint64_t *)(const void *)&domain->stat;
-	uint64_t *to = (uint64_t *)(void *)ret;
-
-	for (size_t i = 0; i < sizeof(*ret) / sizeof(uint64_t); i++)
-		to[i] = __atomic_load_n(&from[i], __ATOMIC_RELAXED);
+	return domain->tally;
 }
 
 DAXL_API uint64_t daxl_owner_new(void)

@@ -31,7 +31,7 @@ void daxl_event_queue(struct daxl_domain *domain, struct daxl_event_node *node)
 	daxl_mutex_unlock(&domain->mutex);
 }
 
-static void unlink_node(struct daxl_domain *domain, struct daxl_event_node *node)
+static void DAXL_HOLDS(EVENTS) unlink_node(struct daxl_domain *domain, struct daxl_event_node *node)
 {
 	*node->prev = node->next;
 	if (node->next)

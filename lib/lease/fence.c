@@ -12,6 +12,7 @@
 
 struct late {
 	struct daxl_scan scan;
+	uint64_t token; /* LIMBO: in the leases that a clause lets go to limbo */
 	uint64_t now_ns, again_ns;
 	bool any;
 	bool stubborn;             /* some lease cannot be ended in the time and the way the breaker wants */
@@ -19,7 +20,16 @@ struct late {
 	struct daxl_lease *victim; /* FENCE: the first late lease nobody fences */
 };
 
-static int judge(struct daxl_lease_span *span, void *arg)
+static int DAXL_HOLDS(RANGE) may_go_to_limbo(struct daxl_lease_span *span, void *arg)
+{
+	struct late *late = arg;
+
+	if (daxl_clause_limbo(late->scan.clause) && daxl_clause_waits(late->scan.clause, span->lease, late->scan.brk->owner))
+		span->lease->seen = late->token;
+	return 0;
+}
+
+static int DAXL_HOLDS(RANGE) judge(struct daxl_lease_span *span, void *arg)
 {
 	struct late *late = arg;
 	struct daxl_break *brk = late->scan.brk;
@@ -30,11 +40,11 @@ static int judge(struct daxl_lease_span *span, void *arg)
 		return 0;
 	late->any = true;
 	if (l->deadline_ns > brk->deadline_ns && brk->timeout_ms < l->break_ms)
-		late->stubborn = true; /* it has longer than the breaker */
+		late->stubborn = true; /* it has longer than the breaker. NOLINT(bugprone-branch-clone): the questions' order matters */
 	else if (l->deadline_ns > late->now_ns)
 		late->again_ns = daxl_min_u64(late->again_ns, l->deadline_ns);
 	else if (brk->on_timeout == DAXL_ON_TIMEOUT_LIMBO)
-		late->stubborn |= clause->level != DAXL_LEVEL_U || clause->no_limbo;
+		late->stubborn |= clause->no_limbo || l->seen != late->token;
 	else if (l->fencing)
 		late->fencing = true;
 	else if (!l->fence || l->fence_failed_ns >= brk->fencing_since_ns)
@@ -49,10 +59,15 @@ void daxl_lease_fence(struct daxl_lease *victim)
 	struct daxl_lease *l = victim;
 
 	DAXL_HOOK("fence:before");
+	uint64_t started_ns = daxl_now_ns();
+
 	daxl_callback_enter();
 	int refused = l->fence(l, l->arg);
 
 	daxl_callback_leave();
+	daxl_tally_time(l->domain->tally, DAXL_HISTOGRAM_FENCE_CALL, daxl_now_ns() - started_ns);
+	if (refused)
+		daxl_tally_event(l->domain->tally, DAXL_TALLY_FENCES_FAILED, 1);
 	DAXL_HOOK("fence:after");
 	daxl_mutex_lock(&l->rl->mutex);
 	l->fencing = false;
@@ -63,7 +78,7 @@ void daxl_lease_fence(struct daxl_lease *victim)
 		if (daxl_lw_swap(&l->word, &w, w | DAXL_LW_FENCED)) {
 			daxl_lease_over_locked(l, w);
 			daxl_lease_unindex_locked(l);
-			DAXL_STAT_ADD(l->domain, fences, 1);
+			daxl_tally_event(l->domain->tally, DAXL_TALLY_REVOKED_FENCE, 1);
 			break;
 		}
 	if (refused)
@@ -78,11 +93,13 @@ void daxl_lease_fence(struct daxl_lease *victim)
 int daxl_break_deadline(struct daxl_break *brk, const struct daxl_clause *clauses, size_t n, uint64_t *ret_again_ns,
                         struct daxl_lease **ret_victim)
 {
-	struct late late = { .now_ns = daxl_now_ns(), .again_ns = UINT64_MAX };
+	struct late late = { .token = daxl_key_new(), .now_ns = daxl_now_ns(), .again_ns = UINT64_MAX };
 
 	if (!brk->fencing_since_ns)
 		brk->fencing_since_ns = late.now_ns;
 	daxl_break_lock(brk);
+	if (brk->on_timeout == DAXL_ON_TIMEOUT_LIMBO)
+		(void)daxl_break_scan_locked(brk, clauses, n, &late.scan, may_go_to_limbo);
 	(void)daxl_break_scan_locked(brk, clauses, n, &late.scan, judge);
 	bool fails = late.any && (late.stubborn || brk->on_timeout == DAXL_ON_TIMEOUT_FAIL);
 	bool later = late.fencing || late.again_ns != UINT64_MAX;
@@ -98,10 +115,8 @@ int daxl_break_deadline(struct daxl_break *brk, const struct daxl_clause *clause
 		daxl_break_accept_locked(brk, clauses, n);
 	}
 	daxl_break_unlock(brk);
-	if (fails) {
-		DAXL_STAT_ADD(brk->domain, timeouts, 1);
+	if (fails)
 		return daxl_fail(ETIMEDOUT, "leases in the range were not given back in time");
-	}
 	*ret_victim = late.victim;
 	if (late.victim || !later)
 		return 1;

@@ -30,13 +30,14 @@ struct daxl_domain {
 	uint32_t break_ms;
 	uint64_t ncreated, nfreed; /* atomic: leases; the first numbers them, too */
 	int event_fd;
-	struct daxl_mutex files_mutex; /* rank FILE: the list of range locks */
-	struct daxl_range_lock *files;
-	struct daxl_mutex mutex; /* rank EVENTS: what follows but stat */
-	struct daxl_event_node *events, **events_tail;
-	struct daxl_lease *recalled[DAXL_OWNER_BUCKETS]; /* owners' leases that are RECALLED, by owner */
-	struct daxl_break_handle *woken;                 /* asynchronous breaks that may be able to go on */
-	struct daxl_domain_stat stat; /* relaxed atomics */
+	DAXL_MUTEX(FILE) files_mutex; /* the list of range locks */
+	struct daxl_range_lock *files DAXL_GUARDED(FILE);
+	struct daxl_tally *tally;
+	DAXL_MUTEX(EVENTS) mutex; /* what follows */
+	struct daxl_event_node *events DAXL_GUARDED(EVENTS), **events_tail DAXL_GUARDED(EVENTS);
+	/* Owners' leases that are RECALLED, by owner. */
+	struct daxl_lease *recalled[DAXL_OWNER_BUCKETS] DAXL_GUARDED(EVENTS);
+	struct daxl_break_handle *woken DAXL_GUARDED(EVENTS); /* asynchronous breaks that may be able to go on */
 };
 
 /* A lease's blocks in limbo: one hold on the list. Once made, guarded by the range mutex. */
@@ -83,28 +84,31 @@ struct daxl_lease {
 	void *arg;
 	uint32_t break_ms;
 	/* guarded by rl->mutex */
-	uint32_t mode, flags;
-	bool indexed;                /* its spans are in rl->spans */
-	bool solid_counted;          /* in rl->nsolid */
-	bool fencing;                /* a fence function runs */
-	bool was_write;              /* downgraded with pins out or while recalled: still WRITE to breaks, until it is over */
-	bool was_exclusive;          /* the same */
-	uint64_t fence_failed_ns;    /* when one last said no; 0: never */
-	uint64_t limbo_by;           /* the id of the break that goes on without it */
-	uint64_t seen;               /* the scan that met it last */
-	daxl_fblk_t start, end;      /* as granted, less what was returned at its ends */
+	uint32_t mode DAXL_GUARDED(RANGE), flags DAXL_GUARDED(RANGE); /* or read as one: daxl_lease_flags */
+	bool indexed;                             /* its spans are in rl->spans; the last one out looks without the mutex */
+	bool solid_counted DAXL_GUARDED(RANGE);   /* in rl->nsolid */
+	bool fencing DAXL_GUARDED(RANGE);         /* a fence function runs */
+	/* Downgraded with pins out or while recalled: still WRITE to breaks, until it is over. */
+	bool was_write DAXL_GUARDED(RANGE);
+	bool was_exclusive DAXL_GUARDED(RANGE);   /* the same */
+	uint64_t fence_failed_ns DAXL_GUARDED(RANGE); /* when one last said no; 0: never */
+	uint64_t limbo_by DAXL_GUARDED(RANGE);    /* the id of the break that goes on without it */
+	uint64_t seen DAXL_GUARDED(RANGE);        /* the scan that met it last */
+	/* As granted, less what was returned at its ends. */
+	daxl_fblk_t start DAXL_GUARDED(RANGE), end DAXL_GUARDED(RANGE);
 	struct daxl_lease_span first;
-	struct daxl_lease_span *more; /* further spans, linked by next_of_lease */
-	uint32_t reason;
-	int level;
-	uint64_t deadline_ns;
-	daxl_fblk_t asked_start, asked_end; /* the part asked back */
-	struct daxl_limbo_link *limbo;
+	struct daxl_lease_span *more DAXL_GUARDED(RANGE); /* further spans, linked by next_of_lease */
+	uint32_t reason DAXL_GUARDED(RANGE);
+	int level DAXL_GUARDED(RANGE);
+	uint64_t deadline_ns DAXL_GUARDED(RANGE);
+	daxl_fblk_t asked_start DAXL_GUARDED(RANGE), asked_end DAXL_GUARDED(RANGE); /* the part asked back */
+	struct daxl_limbo_link *limbo DAXL_GUARDED(RANGE);
 	/* the marking break's, while it holds the notice's reference; the returning break's */
 	struct daxl_lease *notice_next, *returned_next;
 	/* guarded by the events mutex */
 	struct daxl_event_node ev_recall, ev_limbo;
-	struct daxl_lease *recalled_next, **recalled_prev; /* of the owner's */
+	/* Of the owner's. */
+	struct daxl_lease *recalled_next DAXL_GUARDED(EVENTS), **recalled_prev DAXL_GUARDED(EVENTS);
 	/* log credit for one commit */
 	uint32_t credit; /* atomic */
 	void (*credit_give)(void *arg, unsigned slots);
@@ -113,73 +117,82 @@ struct daxl_lease {
 
 _Static_assert(offsetof(struct daxl_lease, word) >= DAXL_CACHE_LINE - sizeof(uint64_t), "shares a line with another lease");
 
+/* Without the range mutex: a downgrade may take EXCLUSIVE away meanwhile, the other flags stay. */
+static inline uint32_t daxl_lease_flags(const struct daxl_lease *lease)
+{
+	return __atomic_load_n(&lease->flags, __ATOMIC_RELAXED);
+}
+
 /* references (lease.c) */
 void daxl_lease_ref(struct daxl_lease *lease); /* the caller's handle, pin or reference keeps it */
 /* For who found it in the index, the range mutex held: false when its last user is about to free it. */
-bool daxl_lease_try_ref(struct daxl_lease *lease);
-void daxl_lease_unref(struct daxl_lease *lease); /* no lock held: may be the end of the lease */
+bool daxl_lease_try_ref(struct daxl_lease *lease) DAXL_HOLDS(RANGE);
+void daxl_lease_unref(struct daxl_lease *lease) DAXL_WAITS; /* no lock held: may be the end of the lease */
 
 /* Gives the log credit back, if the lease has it. */
 void daxl_lease_give_credit(struct daxl_lease *lease);
 /* RETURNED in one step, with all that follows from it; the range mutex held. True when the caller must afterwards, without it, call daxl_lease_after_return. */
-bool daxl_lease_return_locked(struct daxl_lease *lease);
-void daxl_lease_after_return(struct daxl_lease *lease);
+bool daxl_lease_return_locked(struct daxl_lease *lease) DAXL_HOLDS(RANGE);
+void daxl_lease_after_return(struct daxl_lease *lease) DAXL_WAITS;
 /* Left LIVE or RECALLED for good: solid count and owner count; the range mutex held. old: the word before. */
-void daxl_lease_over_locked(struct daxl_lease *lease, uint64_t old);
+void daxl_lease_over_locked(struct daxl_lease *lease, uint64_t old) DAXL_HOLDS(RANGE);
 /* Spans out of the index once nothing waits for them; the range mutex held. */
-void daxl_lease_unindex_locked(struct daxl_lease *lease);
+void daxl_lease_unindex_locked(struct daxl_lease *lease) DAXL_HOLDS(RANGE);
 /* Puts the limbo holds of a lease that has drained, if there are any. No lock held; a reference or the handle held. */
-void daxl_lease_drain_limbo(struct daxl_lease *lease);
+void daxl_lease_drain_limbo(struct daxl_lease *lease) DAXL_WAITS;
 
 /* What daxl_busy tells about a lease; false when it is in nobody's way any more. Range mutex held. */
-bool daxl_lease_holder_locked(const struct daxl_lease *lease, struct daxl_holder *ret);
+bool daxl_lease_holder_locked(const struct daxl_lease *lease, struct daxl_holder *ret) DAXL_HOLDS(RANGE);
 
-void daxl_spans_cut_locked(struct daxl_lease *lease, daxl_fblk_t start, daxl_fblk_t end, struct daxl_lease_span **spare);
-void daxl_spans_bounds_locked(struct daxl_lease *lease);
+void daxl_spans_cut_locked(struct daxl_lease *lease, daxl_fblk_t start, daxl_fblk_t end, struct daxl_lease_span **spare)
+	DAXL_HOLDS(RANGE);
+void daxl_spans_bounds_locked(struct daxl_lease *lease) DAXL_HOLDS(RANGE);
 /* Waits until every in-place writer counted before the call has left (bounded). No lock held. */
-void daxl_writers_drain(struct daxl_range_lock *rl);
+void daxl_writers_drain(struct daxl_range_lock *rl) DAXL_WAITS;
 
 /* What a break has kept for when nothing is held. */
-void daxl_limbo_links_free(struct daxl_limbo_links *links);
+void daxl_limbo_links_free(struct daxl_limbo_links *links) DAXL_WAITS;
 
 /* The lease's pieces: the first that is left, and the one after. Range mutex held. */
-static inline struct daxl_lease_span *daxl_lease_spans(struct daxl_lease *lease)
+static inline struct daxl_lease_span DAXL_HOLDS(RANGE) *daxl_lease_spans(struct daxl_lease *lease)
 {
 	return lease->first.start < lease->first.end ? &lease->first : lease->more;
 }
 
-static inline struct daxl_lease_span *daxl_lease_span_after(const struct daxl_lease_span *span)
+static inline struct daxl_lease_span DAXL_HOLDS(RANGE) *daxl_lease_span_after(const struct daxl_lease_span *span)
 {
 	return span == &span->lease->first ? span->lease->more : span->next_of_lease;
 }
 
 /* owners (owner.c) */
 uint64_t daxl_owner_key(uint64_t owner);               /* wait key; 0 for nobody */
-void daxl_owner_add_recalled(struct daxl_lease *lease); /* wakes the owner's waiting calls. Range mutex held */
-void daxl_owner_del_recalled(struct daxl_lease *lease); /* range mutex held */
+/* Wakes the owner's waiting calls. Range mutex held. */
+void daxl_owner_add_recalled(struct daxl_lease *lease) DAXL_HOLDS(RANGE);
+void daxl_owner_del_recalled(struct daxl_lease *lease) DAXL_HOLDS(RANGE); /* range mutex held */
 /* How many leases of the owner are recalled and not given back. */
-uint32_t daxl_owner_recalled(struct daxl_domain *domain, uint64_t owner);
+uint32_t daxl_owner_recalled(struct daxl_domain *domain, uint64_t owner) DAXL_TAKES(EVENTS);
 
 /* events (events.c) */
-void daxl_event_queue(struct daxl_domain *domain, struct daxl_event_node *node); /* takes a lease reference along */
+/* Takes a lease reference along. */
+void daxl_event_queue(struct daxl_domain *domain, struct daxl_event_node *node) DAXL_TAKES(EVENTS);
 /* Takes node out if it is queued: true, and the reference is the caller's. */
-bool daxl_event_unqueue(struct daxl_domain *domain, struct daxl_event_node *node);
+bool daxl_event_unqueue(struct daxl_domain *domain, struct daxl_event_node *node) DAXL_TAKES(EVENTS);
 /* For a break handle: takes node out and keeps it out. */
-void daxl_event_close(struct daxl_domain *domain, struct daxl_event_node *node);
+void daxl_event_close(struct daxl_domain *domain, struct daxl_event_node *node) DAXL_TAKES(EVENTS);
 void daxl_event_signal(struct daxl_domain *domain);
 /* Lets asynchronous breaks that were woken make progress (abreak.c). */
-void daxl_abreaks_step(struct daxl_domain *domain);
+void daxl_abreaks_step(struct daxl_domain *domain) DAXL_WAITS;
 
 /* callbacks */
 void daxl_callback_enter(void);
 void daxl_callback_leave(void);
 
 /* queue.c, recall.c, fence.c: pieces of a break */
-void daxl_break_lock(struct daxl_break *brk);   /* the range mutexes of all parts */
-void daxl_break_unlock(struct daxl_break *brk);
-bool daxl_break_first_locked(struct daxl_break *brk); /* first in all queues; marks it in service */
+void daxl_break_lock(struct daxl_break *brk) DAXL_LOCKS(RANGE);   /* the range mutexes of all parts */
+void daxl_break_unlock(struct daxl_break *brk) DAXL_UNLOCKS(RANGE);
+bool daxl_break_first_locked(struct daxl_break *brk) DAXL_HOLDS(RANGE); /* first in all queues; marks it in service */
 /* Enters all queues in one step; whether it is first in all of them (and then in service). */
-bool daxl_break_queue(struct daxl_break *brk);
+bool daxl_break_queue(struct daxl_break *brk) DAXL_TAKES(RANGE);
 struct daxl_break_part *daxl_break_held_part(struct daxl_break *brk); /* of the break that it runs inside (abreak.c) */
 static inline struct daxl_break_part *daxl_break_part_of(struct daxl_break *brk, unsigned i)
 {
@@ -194,40 +207,43 @@ void daxl_break_listen(struct daxl_break *brk);
 void daxl_break_unlisten(struct daxl_break *brk);
 
 /* Whether a lease concerned by clause is still to be waited for, judged by one word. */
-bool daxl_clause_waits(const struct daxl_clause *clause, const struct daxl_lease *lease, uint64_t owner);
+bool daxl_clause_waits(const struct daxl_clause *clause, const struct daxl_lease *lease, uint64_t owner)
+	DAXL_HOLDS(RANGE);
 /* Whether nothing concerned is left to wait for. Range mutexes held. */
-bool daxl_break_done_locked(struct daxl_break *brk, const struct daxl_clause *clauses, size_t n, bool limbo);
+bool daxl_break_done_locked(struct daxl_break *brk, const struct daxl_clause *clauses, size_t n, bool limbo)
+	DAXL_HOLDS(RANGE);
 /*
  * What must be so before anybody is marked: no own pins (-EDEADLK). Range mutexes held. *ret_others: whether there is somebody else to wait for; *ret_own: how many of
  * the owner's recalled leases the break would return. Both may be NULL.
  */
-int daxl_break_check_locked(struct daxl_break *brk, const struct daxl_clause *clauses, size_t n, bool *ret_others, uint32_t *ret_own);
+int daxl_break_check_locked(struct daxl_break *brk, const struct daxl_clause *clauses, size_t n, bool *ret_others, uint32_t *ret_own)
+	DAXL_HOLDS(RANGE);
+/* Whether limbo is an answer to the clause. */
+bool daxl_clause_limbo(const struct daxl_clause *clause);
 /* From here on the break goes on without those it would wait for: their blocks go to limbo. Range mutexes held. */
-void daxl_break_accept_locked(struct daxl_break *brk, const struct daxl_clause *clauses, size_t n);
+void daxl_break_accept_locked(struct daxl_break *brk, const struct daxl_clause *clauses, size_t n) DAXL_HOLDS(RANGE);
 /* fn for every span that a clause and its part of the index have in common, with arg's first member set to the clause. */
 struct daxl_scan {
 	const struct daxl_clause *clause;
 	struct daxl_break *brk;
 };
 int daxl_break_scan_locked(struct daxl_break *brk, const struct daxl_clause *clauses, size_t n, struct daxl_scan *scan,
-                           int (*fn)(struct daxl_lease_span *span, void *scan));
+                           int (*fn)(struct daxl_lease_span *span, void *scan)) DAXL_HOLDS(RANGE);
 /* Whether a held break covers level; true when none is held (abreak.c). */
 bool daxl_break_held_level(const struct daxl_break *brk, enum daxl_level level);
 /* Marks all LIVE leases concerned; Range mutexes held, daxl_break_check_locked passed. *ret_return: own leases given back for the breaker. */
 void daxl_break_mark_locked(struct daxl_break *brk, const struct daxl_clause *clauses, size_t n, struct daxl_lease **ret_notices,
-                           struct daxl_lease **ret_returned);
+                           struct daxl_lease **ret_returned) DAXL_HOLDS(RANGE);
 /* Delivers and drops the notices' references. No lock held. */
-void daxl_notices_deliver(struct daxl_lease *notices);
-void daxl_returned_finish(struct daxl_lease *returned);
+void daxl_notices_deliver(struct daxl_lease *notices) DAXL_WAITS;
+void daxl_returned_finish(struct daxl_lease *returned) DAXL_WAITS;
 /*
  * Past the deadline. Looks at who is late: 1: look again, after fencing *ret_victim if that is not NULL (brk->limbo says whether to go on without the late); 0: look again at *ret_again_ns or
  * when woken; -ETIMEDOUT. No lock held.
  */
 int daxl_break_deadline(struct daxl_break *brk, const struct daxl_clause *clauses, size_t n, uint64_t *ret_again_ns,
-                        struct daxl_lease **ret_victim);
+                        struct daxl_lease **ret_victim) DAXL_WAITS;
 /* Calls the fence of a victim and draws the consequences. */
-void daxl_lease_fence(struct daxl_lease *victim);
-
-#define DAXL_STAT_ADD(domain, field, n) __atomic_fetch_add(&(domain)->stat.field, (n), __ATOMIC_RELAXED)
+void daxl_lease_fence(struct daxl_lease *victim) DAXL_WAITS;
 
 #endif

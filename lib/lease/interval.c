@@ -49,15 +49,14 @@ static struct daxl_lease_span *merge(struct daxl_lease_span *l, struct daxl_leas
 	return r;
 }
 
-/* Balance wants priorities that have nothing to do with the order: a counter, mixed. */
-static uint32_t new_prio(void)
+/* Balance wants priorities that have nothing to do with the order: the address, mixed. */
+static uint32_t new_prio(const struct daxl_lease_span *span)
 {
-	static uint32_t seed;
-	uint32_t x = __atomic_add_fetch(&seed, 0x9e3779b9u, __ATOMIC_RELAXED);
+	uint64_t x = (uint64_t)(uintptr_t)span;
 
-	x = (x ^ (x >> 16)) * 0x85ebca6bu;
-	x = (x ^ (x >> 13)) * 0xc2b2ae35u;
-	return x ^ (x >> 16);
+	x = (x ^ (x >> 32)) * UINT64_C(0x9e3779b97f4a7c15);
+	x = (x ^ (x >> 29)) * UINT64_C(0xbf58476d1ce4e5b9);
+	return (uint32_t)(x >> 32);
 }
 
 void daxl_interval_insert(struct daxl_lease_span **root, struct daxl_lease_span *span)
@@ -65,7 +64,7 @@ void daxl_interval_insert(struct daxl_lease_span **root, struct daxl_lease_span 
 	struct daxl_lease_span *l, *r;
 
 	span->left = span->right = NULL;
-	span->prio = new_prio();
+	span->prio = new_prio(span);
 	update(span);
 	split(*root, span, &l, &r);
 	*root = merge(merge(l, span), r);

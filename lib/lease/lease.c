@@ -99,7 +99,7 @@ unsigned daxl_lease_take_credit(struct daxl_lease *lease)
 	return __atomic_exchange_n(&lease->credit, 0, __ATOMIC_SEQ_CST);
 }
 
-static void insert_locked(struct daxl_lease *lease)
+static void DAXL_HOLDS(RANGE) insert_locked(struct daxl_lease *lease)
 {
 	struct daxl_range_lock *rl = lease->rl;
 
@@ -112,7 +112,7 @@ static void insert_locked(struct daxl_lease *lease)
 	__atomic_fetch_add(&rl->nspans, 1, __ATOMIC_SEQ_CST);
 }
 
-size_t daxl_lease_grant_clauses(const struct daxl_lease *lease, struct daxl_clause *clauses)
+size_t DAXL_ALONE daxl_lease_grant_clauses(const struct daxl_lease *lease, struct daxl_clause *clauses)
 {
 	struct daxl_clause base = { .start = lease->start, .end = lease->end, .level = DAXL_LEVEL_U, .own_exempt = true };
 	size_t n = 0;
@@ -141,7 +141,7 @@ struct conflict {
 	size_t n;
 };
 
-static int conflicts(struct daxl_lease_span *span, void *arg)
+static int DAXL_HOLDS(RANGE) conflicts(struct daxl_lease_span *span, void *arg)
 {
 	const struct conflict *c = arg;
 
@@ -197,6 +197,7 @@ DAXL_API int daxl_lease_pin(struct daxl_lease *lease)
 		if (daxl_unlikely(w & DAXL_LW_NOT_LIVE))
 			return -ESTALE;
 		assert((w & DAXL_LW_PINS) != DAXL_LW_PINS);
+		DAXL_HOOK("lease:pin");
 	} while (!__atomic_compare_exchange_n(&lease->word, &w, w + DAXL_LW_PIN, true, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
 	return 0;
 }
@@ -302,7 +303,7 @@ DAXL_API void daxl_lease_free(struct daxl_lease *lease)
 
 	if (!(daxl_lw_load(&lease->word) & DAXL_LW_RETURNED))
 		(void)daxl_lease_return(lease);
-	if (!(lease->flags & DAXL_LEASE_QUEUE_EVENTS)) {
+	if (!(daxl_lease_flags(lease) & DAXL_LEASE_QUEUE_EVENTS)) {
 		if (daxl_lw_is_last(__atomic_or_fetch(&lease->word, DAXL_LW_ENDED, __ATOMIC_SEQ_CST)))
 			last_out(lease);
 		return;

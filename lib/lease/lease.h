@@ -39,26 +39,28 @@ void daxl_lease_discard(struct daxl_lease *lease);
  * The uncontended grant in one critical section: if no request is queued over the range, no lease conflicts, and ok(arg) (called with the range mutex held; NULL: true) holds, the
  * lease becomes LIVE and recallable (L9) and the file is taken over; true. Else false, nothing done.
  */
-bool daxl_lease_try_grant(struct daxl_lease *lease, bool (*ok)(struct daxl_lease *lease, void *arg), void *arg);
+bool daxl_lease_try_grant(struct daxl_lease *lease, bool (*ok)(struct daxl_lease *lease, void *arg), void *arg)
+	DAXL_TAKES(RANGE);
 /* The conflicts of a grant as clauses of part 0 (at most 3): returns how many. */
 size_t daxl_lease_grant_clauses(const struct daxl_lease *lease, struct daxl_clause *clauses);
 /* Inside a break that has closed the range: the lease becomes LIVE; call before daxl_break_leave. */
-void daxl_lease_grant(struct daxl_lease *lease);
+void daxl_lease_grant(struct daxl_lease *lease) DAXL_TAKES(RANGE);
 /* The file's generation as the lease finds it: before the lease is seen by others. */
 void daxl_lease_set_generation(struct daxl_lease *lease, uint64_t generation);
 /* A STABLE or EXCLUSIVE lease, once granted and after leave: waits for the in-place writers counted before it (bounded, no library lock held). */
-void daxl_lease_settle(struct daxl_lease *lease);
+void daxl_lease_settle(struct daxl_lease *lease) DAXL_WAITS;
 
 /* For commit, under the file mutex: true while LIVE or RECALLED, and WRITE. */
 bool daxl_lease_may_commit(const struct daxl_lease *lease);
 /* Whether the lease's spans cover [start, end) wholly. Takes the range mutex. */
-bool daxl_lease_covers(const struct daxl_lease *lease, daxl_fblk_t start, daxl_fblk_t end);
+bool daxl_lease_covers(const struct daxl_lease *lease, daxl_fblk_t start, daxl_fblk_t end) DAXL_TAKES(RANGE);
 /* Calls fn for each span in order (copied; no lock held during fn). Returns fn's nonzero. */
-int daxl_lease_each_span(const struct daxl_lease *lease, int (*fn)(daxl_fblk_t start, daxl_fblk_t end, void *arg), void *arg);
+int daxl_lease_each_span(const struct daxl_lease *lease, int (*fn)(daxl_fblk_t start, daxl_fblk_t end, void *arg), void *arg)
+	DAXL_WAITS;
 /* Some other lease than self, of WRITE mode: over blocks [start, end): unreturned (LIVE, RECALLED) -> 1; only returned but still busy -> 2; none -> 0. ret_start and ret_end get the first such piece, clipped. For a WRITE
  * grant over unwritten runs. */
 int daxl_lease_other_writer(struct daxl_range_lock *rl, const struct daxl_lease *self, daxl_fblk_t start, daxl_fblk_t end,
-                            daxl_fblk_t *ret_start, daxl_fblk_t *ret_end);
+                            daxl_fblk_t *ret_start, daxl_fblk_t *ret_end) DAXL_TAKES(RANGE);
 bool daxl_lease_is_write(const struct daxl_lease *lease);
 bool daxl_lease_is_stale(const struct daxl_lease *lease); /* REVOKED, or RETURNED and drained: extents no longer mean anything */
 uint64_t daxl_lease_owner(const struct daxl_lease *lease);

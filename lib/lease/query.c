@@ -18,7 +18,7 @@ DAXL_API int daxl_lease_state(const struct daxl_lease *lease)
 	return w & DAXL_LW_RECALLED ? DAXL_LEASE_RECALLED : DAXL_LEASE_LIVE;
 }
 
-static uint64_t range_len(const struct daxl_lease *lease)
+static uint64_t DAXL_HOLDS(RANGE) range_len(const struct daxl_lease *lease)
 {
 	return lease->end == DAXL_FBLK_INF ? (uint64_t)DAXL_TO_END
 	                                   : daxl_blocks_to_bytes(lease->end - lease->start, lease->domain->block_shift);
@@ -76,14 +76,7 @@ int daxl_lease_each_span(const struct daxl_lease *lease, int (*fn)(daxl_fblk_t s
 		if (!copy)
 			return daxl_fail(ENOMEM, "no memory to list a lease's %zu pieces", n);
 	}
-	/* Pieces are in order of cutting; sort by offset (few, nearly sorted). */
-	for (size_t i = 1; i < n; i++)
-		for (size_t k = i; k > 0 && copy[k].start < copy[k - 1].start; k--) {
-			struct span_copy t = copy[k];
-
-			copy[k] = copy[k - 1];
-			copy[k - 1] = t;
-		}
+	/* In the order of the file: what a cut leaves behind it is put right behind what it leaves before it. */
 	for (size_t i = 0; !rc && i < n; i++)
 		rc = fn(copy[i].start, copy[i].end, arg);
 	if (copy != few)
@@ -113,7 +106,7 @@ struct holders {
 };
 
 /* Of the lease's blocks in limbo; a list it has by several links counts once. */
-static daxl_nblk_t limbo_blocks(const struct daxl_lease *lease)
+static daxl_nblk_t DAXL_HOLDS(RANGE) limbo_blocks(const struct daxl_lease *lease)
 {
 	daxl_nblk_t n = 0;
 
@@ -149,7 +142,7 @@ bool daxl_lease_holder_locked(const struct daxl_lease *l, struct daxl_holder *re
 	return true;
 }
 
-static void add_holder(struct holders *h, struct daxl_lease *l)
+static void DAXL_HOLDS(RANGE) add_holder(struct holders *h, struct daxl_lease *l)
 {
 	struct daxl_holder holder;
 
@@ -161,7 +154,7 @@ static void add_holder(struct holders *h, struct daxl_lease *l)
 	h->n++;
 }
 
-static int add_holder_span(struct daxl_lease_span *span, void *arg)
+static int DAXL_HOLDS(RANGE) add_holder_span(struct daxl_lease_span *span, void *arg)
 {
 	add_holder(arg, span->lease);
 	return 0;
@@ -186,7 +179,7 @@ struct counts {
 	uint64_t leases, pins;
 };
 
-static int count(struct daxl_lease_span *span, void *arg)
+static int DAXL_HOLDS(RANGE) count(struct daxl_lease_span *span, void *arg)
 {
 	struct counts *c = arg;
 	struct daxl_lease *l = span->lease;
@@ -209,43 +202,17 @@ void daxl_range_counts(struct daxl_range_lock *rl, uint64_t *ret_leases, uint64_
 	*ret_pins = c.pins;
 }
 
-struct find_busy {
+struct find_writer {
 	daxl_fblk_t start, end; /* asked */
 	daxl_fblk_t from, to;   /* found: the first piece */
 	const struct daxl_lease *self;
 	int state;
 };
 
-static int busy_span(struct daxl_lease_span *span, void *arg)
-{
-	struct find_busy *f = arg;
-
-	if (daxl_lw_drained(daxl_lw_load(&span->lease->word)))
-		return 0;
-	f->from = daxl_max_u64(span->start, f->start);
-	f->to = daxl_min_u64(span->end, f->end);
-	f->state = 1;
-	return 1;
-}
-
-bool daxl_busy_range(struct daxl_range_lock *rl, daxl_fblk_t start, daxl_fblk_t end, daxl_fblk_t *ret_start, daxl_fblk_t *ret_end)
-{
-	struct find_busy f = { .start = start, .end = end };
-
-	daxl_mutex_lock(&rl->mutex);
-	(void)daxl_interval_each(rl->spans, start, end, busy_span, &f);
-	daxl_mutex_unlock(&rl->mutex);
-	if (f.state) {
-		*ret_start = f.from;
-		*ret_end = f.to;
-	}
-	return f.state;
-}
-
 /* Unreturned beats returned-but-busy; the first block decides, and how far its answer reaches. */
-static int writer_span(struct daxl_lease_span *span, void *arg)
+static int DAXL_HOLDS(RANGE) writer_span(struct daxl_lease_span *span, void *arg)
 {
-	struct find_busy *f = arg;
+	struct find_writer *f = arg;
 	const struct daxl_lease *l = span->lease;
 	uint64_t w = daxl_lw_load(&l->word);
 	int state = !(w & DAXL_LW_OVER) ? 1 : daxl_lw_busy(w) ? 2 : 0;
@@ -284,7 +251,7 @@ static int writer_span(struct daxl_lease_span *span, void *arg)
 int daxl_lease_other_writer(struct daxl_range_lock *rl, const struct daxl_lease *self, daxl_fblk_t start, daxl_fblk_t end,
                             daxl_fblk_t *ret_start, daxl_fblk_t *ret_end)
 {
-	struct find_busy f = { .start = start, .end = end, .self = self };
+	struct find_writer f = { .start = start, .end = end, .self = self };
 
 	daxl_mutex_lock(&rl->mutex);
 	(void)daxl_interval_each(rl->spans, start, end, writer_span, &f);

@@ -45,7 +45,7 @@ static bool overlap(const struct daxl_break_part *a, const struct daxl_break_par
 }
 
 /* Whether another request of the queue is in the way of part. */
-static bool blocked(const struct daxl_break_part *part)
+static bool DAXL_HOLDS(RANGE) blocked(const struct daxl_break_part *part)
 {
 	for (const struct daxl_break_part *p = part->rl->queue_head; p; p = p->next)
 		if (p->brk != part->brk && overlap(p, part) && (p->ticket < part->ticket || p->in_service))
@@ -90,7 +90,7 @@ bool daxl_break_queue(struct daxl_break *brk)
 	return first;
 }
 
-static void unqueue_locked(struct daxl_break_part *part)
+static void DAXL_HOLDS(RANGE) unqueue_locked(struct daxl_break_part *part)
 {
 	struct daxl_range_lock *rl = part->rl;
 
@@ -128,7 +128,8 @@ static int wait_first(struct daxl_break *brk)
 	if (daxl_may_not_wait())
 		return daxl_fail(EDEADLK, "would wait for another operation inside a callback or an RCU read section");
 	daxl_break_listen(brk);
-	DAXL_STAT_ADD(brk->domain, waits, 1);
+	daxl_toll.waits = true;
+	uint64_t started_ns = daxl_now_ns();
 	for (;;) {
 		daxl_waiter_arm(&brk->waiter);
 		daxl_break_lock(brk);
@@ -138,16 +139,15 @@ static int wait_first(struct daxl_break *brk)
 		if (first)
 			break;
 		rc = daxl_break_may_go_on(brk, 0);
-		if (!rc && daxl_now_ns() >= brk->deadline_ns) {
-			DAXL_STAT_ADD(brk->domain, timeouts, 1);
+		if (!rc && daxl_now_ns() >= brk->deadline_ns)
 			rc = daxl_fail(ETIMEDOUT, "timed out behind another operation on the range");
-		}
 		if (rc)
 			break;
 		DAXL_HOOK("break:queue-sleep");
 		(void)daxl_waiter_sleep(&brk->waiter, brk->deadline_ns);
 	}
 	daxl_break_unlisten(brk);
+	daxl_tally_time(brk->domain->tally, DAXL_HISTOGRAM_QUEUE_WAIT, daxl_now_ns() - started_ns);
 	return rc;
 }
 

@@ -15,43 +15,46 @@ struct daxl_lease_span;
 struct daxl_limbo_link;
 
 struct daxl_range_lock {
-	struct daxl_mutex mutex; /* rank RANGE; the order between two is the file id */
+	DAXL_MUTEX(RANGE) mutex; /* the order between two is the file id */
 	uint32_t file_id;
 	uint64_t key; /* wait key */
 	struct daxl_domain *domain;
 	/* guarded by mutex */
-	struct daxl_break_part *queue_head, *queue_tail; /* requests in order of ticket */
-	struct daxl_lease_span *spans;                   /* interval index: spans of all leases not yet gone */
-	struct daxl_limbo_link *limbo;                   /* leases' blocks that are in limbo */
-	uint64_t next_ticket;
+	/* Requests in order of ticket. */
+	struct daxl_break_part *queue_head DAXL_GUARDED(RANGE), *queue_tail DAXL_GUARDED(RANGE);
+	struct daxl_lease_span *spans DAXL_GUARDED(RANGE); /* interval index: spans of all leases not yet gone */
+	struct daxl_limbo_link *limbo DAXL_GUARDED(RANGE); /* leases' blocks that are in limbo */
+	uint64_t next_ticket DAXL_GUARDED(RANGE);
 	/* read without the mutex (seq_cst), changed under it */
 	uint32_t nspans;
 	uint32_t nsolid;    /* STABLE or EXCLUSIVE leases that are LIVE or RECALLED */
 	uint32_t nchanging; /* parts in the state changing */
 	uint32_t nsettling; /* grants that wait for counted writers */
 	uint32_t parity;    /* which of the two counters new writers use */
-	bool draining;      /* guarded by mutex: somebody waits for writers; one at a time */
+	bool draining DAXL_GUARDED(RANGE); /* somebody waits for writers; one at a time */
 	struct daxl_writer_stripe *stripes;
-	struct daxl_range_lock *next, **prev; /* guarded by domain->files_mutex */
+	struct daxl_range_lock *next DAXL_GUARDED(FILE), **prev DAXL_GUARDED(FILE); /* of domain->files_mutex */
 };
 
-int daxl_range_lock_init(struct daxl_range_lock *rl, struct daxl_domain *domain, uint32_t file_id);
-void daxl_range_lock_destroy(struct daxl_range_lock *rl); /* nothing in it */
+int daxl_range_lock_init(struct daxl_range_lock *rl, struct daxl_domain *domain, uint32_t file_id) DAXL_TAKES(FILE);
+void daxl_range_lock_destroy(struct daxl_range_lock *rl) DAXL_TAKES(FILE); /* nothing in it */
 
 /*
  * In-place writers (and readers that gave up revalidating). enter counts the caller, then tests `changing`: if [start, end) is being
  * changed it uncounts, waits (bounded: a copy each) and tries again; it never waits while counted. *ret_stripe goes to leave.
- * What it waits for waits for no lease, so callbacks may call it. -EDEADLK when it would have to wait inside an RCU read section.
+ * What it waits for waits for no lease, so callbacks may call it, whatever wait they ask for. It may wait for a grace period (the one before -ENOSPC), so inside an RCU
+ * read section -EDEADLK comes instead of the wait, with nothing counted.
  */
-int daxl_writer_enter(struct daxl_range_lock *rl, daxl_fblk_t start, daxl_fblk_t end, unsigned *ret_stripe);
-void daxl_writer_leave(struct daxl_range_lock *rl, unsigned stripe);
+int daxl_writer_enter(struct daxl_range_lock *rl, daxl_fblk_t start, daxl_fblk_t end, unsigned *ret_stripe) DAXL_WAITS;
+void daxl_writer_leave(struct daxl_range_lock *rl, unsigned stripe) DAXL_TAKES(BUCKET);
 /* While counted: whether a STABLE or EXCLUSIVE lease of another owner than owner (0 matches nobody) overlaps; one load when the file has none. */
-bool daxl_solid_conflict(struct daxl_range_lock *rl, daxl_fblk_t start, daxl_fblk_t end, uint64_t owner);
+bool daxl_solid_conflict(struct daxl_range_lock *rl, daxl_fblk_t start, daxl_fblk_t end, uint64_t owner)
+	DAXL_TAKES(RANGE);
 
 /* Who holds or pins what in the range: fills up to max, returns how many there are. */
 size_t daxl_range_holders(struct daxl_range_lock *rl, daxl_fblk_t start, daxl_fblk_t end, unsigned block_shift,
-                          struct daxl_holder *holders, size_t max);
+                          struct daxl_holder *holders, size_t max) DAXL_TAKES(RANGE);
 /* Unreturned leases and pins of the whole file, for stat. */
-void daxl_range_counts(struct daxl_range_lock *rl, uint64_t *ret_leases, uint64_t *ret_pins);
+void daxl_range_counts(struct daxl_range_lock *rl, uint64_t *ret_leases, uint64_t *ret_pins) DAXL_TAKES(RANGE);
 
 #endif

@@ -8,7 +8,7 @@
  * Whether the clause is about this lease at all, whatever its state; w: its word. A downgrade answers no recall, and what a device stores under pins taken before it is still
  * stored.
  */
-static bool concerns(const struct daxl_clause *clause, const struct daxl_lease *lease, uint64_t w)
+static bool DAXL_HOLDS(RANGE) concerns(const struct daxl_clause *clause, const struct daxl_lease *lease, uint64_t w)
 {
 	bool exclusive = (lease->flags & DAXL_LEASE_EXCLUSIVE) || lease->was_exclusive;
 	bool stable = lease->flags & DAXL_LEASE_STABLE;
@@ -54,6 +54,7 @@ int daxl_break_scan_locked(struct daxl_break *brk, const struct daxl_clause *cla
 	scan->brk = brk;
 	for (size_t i = 0; !rc && i < n; i++) {
 		scan->clause = &clauses[i];
+		assert(clauses[i].part < brk->nparts);
 		rc = daxl_interval_each(daxl_break_part_of(brk, clauses[i].part)->rl->spans, clauses[i].start, clauses[i].end, fn,
 		                        scan);
 	}
@@ -65,19 +66,19 @@ struct wait_scan {
 	bool limbo;
 };
 
-/* Whether a clause lets limbo be the answer. */
-static bool limbo_ok(const struct daxl_clause *clause)
+bool daxl_clause_limbo(const struct daxl_clause *clause)
 {
 	return clause->level == DAXL_LEVEL_U && !clause->no_limbo;
 }
 
-static int waits(struct daxl_lease_span *span, void *arg)
+static int DAXL_HOLDS(RANGE) waits(struct daxl_lease_span *span, void *arg)
 {
 	const struct wait_scan *s = arg;
 
 	if (!daxl_clause_waits(s->scan.clause, span->lease, s->scan.brk->owner))
 		return 0;
-	return !(s->limbo && span->lease->limbo_by == s->scan.brk->id && limbo_ok(s->scan.clause));
+	/* Accepted under a clause at U, it will be revoked: which is all that one at W waits for. */
+	return !(s->limbo && span->lease->limbo_by == s->scan.brk->id && !s->scan.clause->no_limbo);
 }
 
 bool daxl_break_done_locked(struct daxl_break *brk, const struct daxl_clause *clauses, size_t n, bool limbo)
@@ -87,11 +88,11 @@ bool daxl_break_done_locked(struct daxl_break *brk, const struct daxl_clause *cl
 	return !daxl_break_scan_locked(brk, clauses, n, &s.scan, waits);
 }
 
-static int accept(struct daxl_lease_span *span, void *arg)
+static int DAXL_HOLDS(RANGE) accept(struct daxl_lease_span *span, void *arg)
 {
 	const struct daxl_scan *s = arg;
 
-	if (limbo_ok(s->clause) && daxl_clause_waits(s->clause, span->lease, s->brk->owner)) {
+	if (daxl_clause_limbo(s->clause) && daxl_clause_waits(s->clause, span->lease, s->brk->owner)) {
 		span->lease->limbo_by = s->brk->id;
 		s->brk->limbo = true;
 	}
@@ -114,7 +115,7 @@ struct check_scan {
 };
 
 /* Own leases under a U clause: with pins the call would wait for itself. */
-static int check(struct daxl_lease_span *span, void *arg)
+static int DAXL_HOLDS(RANGE) check(struct daxl_lease_span *span, void *arg)
 {
 	struct check_scan *s = arg;
 	struct daxl_lease *l = span->lease;
@@ -155,7 +156,7 @@ struct mark_scan {
 };
 
 /* LIVE to RECALLED and the notice's reference in one step; false when it is not LIVE. */
-static bool mark(struct daxl_lease *lease)
+static bool DAXL_HOLDS(RANGE) mark(struct daxl_lease *lease)
 {
 	uint64_t w = daxl_lw_load(&lease->word);
 
@@ -168,7 +169,7 @@ static bool mark(struct daxl_lease *lease)
 }
 
 /* At U the breaker's own leases are returned for it; nobody is told. The index is left alone: it is being walked. */
-static void return_own(struct mark_scan *s, struct daxl_lease *lease)
+static void DAXL_HOLDS(RANGE) return_own(struct mark_scan *s, struct daxl_lease *lease)
 {
 	uint64_t w = daxl_lw_load(&lease->word);
 
@@ -181,7 +182,7 @@ static void return_own(struct mark_scan *s, struct daxl_lease *lease)
 	s->returned = lease;
 }
 
-static int mark_span(struct daxl_lease_span *span, void *arg)
+static int DAXL_HOLDS(RANGE) mark_span(struct daxl_lease_span *span, void *arg)
 {
 	struct mark_scan *s = arg;
 	const struct daxl_clause *clause = s->scan.clause;
@@ -197,7 +198,7 @@ static int mark_span(struct daxl_lease_span *span, void *arg)
 		if (!mark(l))
 			return 0;
 		l->seen = s->token;
-		l->reason = s->scan.brk->reason;
+		l->reason = clause->reason;
 		l->level = DAXL_BREAK_WRITE;
 		l->deadline_ns = s->now_ns + (uint64_t)l->break_ms * 1000000u;
 		l->asked_start = DAXL_FBLK_INF;
@@ -207,6 +208,8 @@ static int mark_span(struct daxl_lease_span *span, void *arg)
 		s->notices_tail = &l->notice_next;
 		s->marked++;
 	}
+	if (!clause->reason || !l->reason)
+		l->reason = s->scan.brk->reason;
 	if (clause->level == DAXL_LEVEL_U)
 		l->level = DAXL_BREAK_UNMAP;
 	l->asked_start = daxl_min_u64(l->asked_start, daxl_max_u64(span->start, clause->start));
@@ -215,7 +218,7 @@ static int mark_span(struct daxl_lease_span *span, void *arg)
 }
 
 /* What the holder will be told; all clauses have been looked at. */
-static void fill_event(struct daxl_lease *lease)
+static void DAXL_HOLDS(RANGE) fill_event(struct daxl_lease *lease)
 {
 	unsigned shift = lease->domain->block_shift;
 	struct daxl_event *ev = &lease->ev_recall.event;
@@ -240,10 +243,8 @@ void daxl_break_mark_locked(struct daxl_break *brk, const struct daxl_clause *cl
 		fill_event(l);
 	*ret_notices = s.notices;
 	*ret_returned = s.returned;
-	if (s.marked) {
-		DAXL_STAT_ADD(brk->domain, recalls, s.marked);
-		DAXL_STAT_ADD(brk->domain, breaks, 1);
-	}
+	daxl_toll.recalls += s.marked;
+	daxl_toll.breaks |= s.marked != 0;
 }
 
 static void call_holder(struct daxl_lease *lease)
@@ -270,7 +271,7 @@ void daxl_notices_deliver(struct daxl_lease *notices)
 	for (struct daxl_lease *l = notices; l; l = next) {
 		next = l->notice_next;
 		DAXL_HOOK("recall:deliver");
-		if (l->flags & DAXL_LEASE_QUEUE_EVENTS)
+		if (daxl_lease_flags(l) & DAXL_LEASE_QUEUE_EVENTS)
 			daxl_event_queue(l->domain, &l->ev_recall);
 		else if (l->recall && !(daxl_lw_load(&l->word) & DAXL_LW_ENDED)) /* whose handle is gone has nothing to give */
 			call_holder(l);

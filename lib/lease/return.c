@@ -63,6 +63,12 @@ void daxl_lease_after_return(struct daxl_lease *lease)
 	daxl_lease_unref(lease);
 }
 
+static int count_return(struct daxl_tally *tally, int rc)
+{
+	daxl_tally_plain(tally, DAXL_STAT_RETURN, rc < 0);
+	return rc;
+}
+
 DAXL_API int daxl_lease_return(struct daxl_lease *lease)
 {
 	DAXL_NEED(lease);
@@ -72,7 +78,7 @@ DAXL_API int daxl_lease_return(struct daxl_lease *lease)
 	daxl_mutex_unlock(&lease->rl->mutex);
 	if (did)
 		daxl_lease_after_return(lease);
-	return 0;
+	return count_return(lease->domain->tally, 0);
 }
 
 void daxl_lease_drain_limbo(struct daxl_lease *lease)
@@ -200,28 +206,30 @@ DAXL_API int daxl_lease_return_range(struct daxl_lease *lease, off_t off, off_t 
 {
 	DAXL_NEED(lease);
 	unsigned shift = lease->domain->block_shift;
+	struct daxl_tally *tally = lease->domain->tally;
 
 	if (off < 0 || len <= 0)
-		return daxl_fail(EINVAL, "offset %lld is negative or length %lld is not positive", (long long)off, (long long)len);
+		return count_return(tally, daxl_fail(EINVAL, "offset %lld is negative or length %lld is not positive",
+		                                     (long long)off, (long long)len));
 	daxl_fblk_t start = daxl_bytes_to_blocks_up((uint64_t)off, shift); /* rounded inwards */
 	daxl_fblk_t end = len == DAXL_TO_END || len > INT64_MAX - off
 	                          ? DAXL_FBLK_INF
 	                          : daxl_bytes_to_blocks_down((uint64_t)off + (uint64_t)len, shift);
 
 	if (start >= end)
-		return daxl_lw_load(&lease->word) & DAXL_LW_PINS ? daxl_fail(EBUSY, "pins are out") : 0;
+		return count_return(tally, daxl_lw_load(&lease->word) & DAXL_LW_PINS ? daxl_fail(EBUSY, "pins are out") : 0);
 	struct daxl_lease_span *spare = daxl_alloc(sizeof(*spare));
 
 	if (!spare)
-		return daxl_fail(ENOMEM, "no memory to split a lease");
+		return count_return(tally, daxl_fail(ENOMEM, "no memory to split a lease"));
 	int rc = return_blocks(lease, start, end, &spare);
 
 	daxl_free(spare);
-	return rc;
+	return count_return(tally, rc);
 }
 
 /* WRITE goes, EXCLUSIVE goes; true when the credit for a commit is not needed any more. Range mutex held. */
-static bool downgrade_locked(struct daxl_lease *lease, uint64_t w)
+static bool DAXL_HOLDS(RANGE) downgrade_locked(struct daxl_lease *lease, uint64_t w)
 {
 	bool was_write = lease->mode == DAXL_LEASE_WRITE;
 
@@ -231,7 +239,7 @@ static bool downgrade_locked(struct daxl_lease *lease, uint64_t w)
 	if ((lease->flags & DAXL_LEASE_EXCLUSIVE) && (w & DAXL_LW_RECALLED))
 		lease->was_exclusive = true;
 	__atomic_store_n(&lease->mode, DAXL_LEASE_READ, __ATOMIC_RELAXED);
-	lease->flags &= ~(uint32_t)DAXL_LEASE_EXCLUSIVE;
+	__atomic_store_n(&lease->flags, lease->flags & ~(uint32_t)DAXL_LEASE_EXCLUSIVE, __ATOMIC_RELAXED);
 	if (lease->solid_counted && !(lease->flags & DAXL_LEASE_STABLE)) {
 		lease->solid_counted = false;
 		__atomic_fetch_sub(&lease->rl->nsolid, 1, __ATOMIC_SEQ_CST);

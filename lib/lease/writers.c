@@ -32,7 +32,7 @@ int daxl_range_lock_init(struct daxl_range_lock *rl, struct daxl_domain *domain,
 	return 0;
 }
 
-void daxl_range_lock_destroy(struct daxl_range_lock *rl)
+void DAXL_ALONE daxl_range_lock_destroy(struct daxl_range_lock *rl)
 {
 	struct daxl_domain *domain = rl->domain;
 
@@ -46,7 +46,7 @@ void daxl_range_lock_destroy(struct daxl_range_lock *rl)
 	daxl_free(rl->stripes);
 }
 
-static bool changing_locked(const struct daxl_range_lock *rl, daxl_fblk_t start, daxl_fblk_t end)
+static bool DAXL_HOLDS(RANGE) changing_locked(const struct daxl_range_lock *rl, daxl_fblk_t start, daxl_fblk_t end)
 {
 	for (const struct daxl_break_part *p = rl->queue_head; p; p = p->next)
 		if (p->changing && p->start < end && start < p->end)
@@ -75,6 +75,8 @@ static void wait_while_changing(struct daxl_range_lock *rl, daxl_fblk_t start, d
 		daxl_waiter_arm(&waiter);
 		if (!is_changing(rl, start, end))
 			break;
+		daxl_toll.waits = true;
+		DAXL_HOOK("writer:sleep");
 		(void)daxl_waiter_sleep(&waiter, UINT64_MAX);
 	}
 	daxl_waiter_remove(&waiter);
@@ -124,8 +126,9 @@ void daxl_writers_drain(struct daxl_range_lock *rl)
 {
 	struct daxl_waiter waiter;
 
-	if (side_count(rl, 0) == 0 && side_count(rl, 1) == 0 && side_count(rl, 0) == 0)
-		return; /* a writer that counts from here on sees the mark */
+	/* Nobody changes sides while counted, so one look at each count is enough; who counts after it sees the mark. */
+	if (side_count(rl, 0) + side_count(rl, 1) == 0)
+		return;
 	daxl_waiter_init(&waiter, NULL);
 	daxl_waiter_add(&waiter, rl->key);
 	for (;;) { /* one at a time */
@@ -146,6 +149,8 @@ void daxl_writers_drain(struct daxl_range_lock *rl)
 			daxl_waiter_arm(&waiter);
 			if (side_count(rl, old) == 0)
 				break;
+			daxl_toll.waits = true;
+			DAXL_HOOK("writers:drain-sleep");
 			(void)daxl_waiter_sleep(&waiter, UINT64_MAX);
 		}
 	}
@@ -160,14 +165,14 @@ void daxl_lease_settle(struct daxl_lease *lease)
 {
 	struct daxl_range_lock *rl = lease->rl;
 
-	if (!(lease->flags & (DAXL_LEASE_STABLE | DAXL_LEASE_EXCLUSIVE)))
+	if (!(daxl_lease_flags(lease) & (DAXL_LEASE_STABLE | DAXL_LEASE_EXCLUSIVE)))
 		return;
 	__atomic_fetch_add(&rl->nsettling, 1, __ATOMIC_SEQ_CST);
 	daxl_writers_drain(rl);
 	__atomic_fetch_sub(&rl->nsettling, 1, __ATOMIC_SEQ_CST);
 }
 
-static int is_solid(struct daxl_lease_span *span, void *arg)
+static int DAXL_HOLDS(RANGE) is_solid(struct daxl_lease_span *span, void *arg)
 {
 	const uint64_t *owner = arg;
 	const struct daxl_lease *l = span->lease;

@@ -133,6 +133,10 @@ int daxl_log_credit_take(struct daxl_log *log, unsigned slots)
 {
 	uint64_t start, promised;
 
+	if (DAXL_FAULT("log.credit"))
+		return daxl_fail(ENOSPC, "log ring: %u slots asked for, which a test refuses", slots);
+	if (DAXL_FAULT("log.full"))
+		return -EAGAIN;
 	do {
 		/*
 		 * Pairs with the release in advance: the slots below start are no longer needed. Loaded first, so that
@@ -257,15 +261,16 @@ void daxl_log_store(struct daxl_log *log, const struct daxl_ticket *ticket, unsi
 	struct daxl_md_rec *rec = (struct daxl_md_rec *)(void *)image;
 
 	assert(body_len <= len - DAXL_REC_BODY_OFF);
+	memset(image, 0, DAXL_SLOT_SIZE);
+	if (daxl_unlikely(len > DAXL_SLOT_SIZE)) /* most records have one slot */
+		memset(image + DAXL_SLOT_SIZE, 0, len - DAXL_SLOT_SIZE);
 	rec->position = ticket->position;
-	rec->crc = 0;
 	rec->lag = ticket->lag;
 	rec->type = (uint8_t)type;
 	rec->slots = (uint8_t)ticket->slots;
 	rec->flags = (uint16_t)flags;
 	if (body_len)
 		memcpy(image + DAXL_REC_BODY_OFF, body, body_len);
-	memset(image + DAXL_REC_BODY_OFF + body_len, 0, len - DAXL_REC_BODY_OFF - body_len);
 	rec->crc = daxl_rec_crc(log->seed, image, ticket->slots);
 
 	uint64_t slot = ticket->position % log->slots;

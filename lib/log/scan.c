@@ -146,6 +146,7 @@ static int judge(struct scan *scan, uint64_t index, unsigned *ret_slots)
 static int collect(struct scan *scan, uint64_t *ret_end)
 {
 	uint64_t hole = NOWHERE; /* the lowest */
+	/* cppcheck-suppress duplicateAssignExpression ; both begin there */
 	uint64_t durable = scan->start, durable_by = scan->start;
 	uint64_t end = 0, index = 0;
 

@@ -87,8 +87,9 @@ int daxl_slot_read(struct daxl_media *media, const struct daxl_md_super *super, 
 		}
 	}
 	if (which < 0)
-		return daxl_fail(EUCLEAN, "checkpoint slots: no valid one (%u unreadable; at byte %" PRIu64 ": %s)",
-		                 unreadable, last_off, last_fault);
+		return daxl_fail(unreadable ? EIO : EUCLEAN,
+		                 "checkpoint slots: no valid one (%u unreadable; at byte %" PRIu64 ": %s)", unreadable,
+		                 last_off, last_fault);
 	*ret_slot = newest;
 	*ret_which = which;
 	if (bad)

@@ -8,7 +8,7 @@
 
 /*
  * Reads all four places, takes the newest valid slot of this pool (uuid, version, crc). *ret_which: 0 A, 1 B. -EUCLEAN
- * when there is none. bad (may be NULL) counts invalid places that are not blank (all zero).
+ * when there is none, -EIO if that may be the medium's fault. bad (may be NULL) counts invalid places that are not blank (all zero).
  */
 int daxl_slot_read(struct daxl_media *media, const struct daxl_md_super *super, struct daxl_md_slot *ret_slot,
                    int *ret_which, unsigned *bad);

@@ -51,7 +51,7 @@ static int walk_node(const struct daxl_node *node, daxl_fblk_t base, daxl_fblk_t
 		int stop;
 		if (node->depth != 0) {
 			if (i + 1 < node->count)
-				__builtin_prefetch(daxl_node_child(node, i + 1));
+				daxl_node_prefetch(daxl_node_child(node, i + 1));
 			stop = walk_node(daxl_node_child(node, i), base + first, from - first, to - first, fn, arg);
 		} else {
 			struct daxl_run run;

@@ -147,23 +147,29 @@ static int cut_leaf(const struct cut *cut, struct daxl_edit *edit, unsigned coun
 		leaf = daxl_tree_node(edit, 0, count);
 		if (!leaf)
 			return -ENOMEM;
-		memcpy(daxl_node_ends(leaf), daxl_node_ends(old), cut->keep * sizeof(uint64_t));
-		memcpy(daxl_node_vals(leaf), daxl_node_vals(old), cut->keep * sizeof(uint64_t));
 	}
 	uint64_t *end = daxl_node_ends(leaf), *val = daxl_node_vals(leaf);
 	uint64_t blocks = old->blocks + cut->blocks;
-	memmove(end + to, daxl_node_ends(old) + cut->rest, tail * sizeof(uint64_t));
-	memmove(val + to, daxl_node_vals(old) + cut->rest, tail * sizeof(uint64_t));
-	for (unsigned i = to; i < count; i++)
-		end[i] += cut->shift;
+	if (to == cut->rest && leaf->cap == old->cap) { /* a boundary moves, and nothing behind it: one copy or none */
+		if (leaf != old)
+			memcpy(leaf->word, old->word, daxl_node_size(old->cap) - sizeof(*old));
+	} else {
+		if (leaf != old) {
+			memcpy(end, daxl_node_ends(old), cut->keep * sizeof(uint64_t));
+			memcpy(val, daxl_node_vals(old), cut->keep * sizeof(uint64_t));
+		}
+		memmove(end + to, daxl_node_ends(old) + cut->rest, tail * sizeof(uint64_t));
+		memmove(val + to, daxl_node_vals(old) + cut->rest, tail * sizeof(uint64_t));
+		for (unsigned i = count; i < leaf->cap; i++)
+			end[i] = DAXL_FBLK_INF;
+	}
+	daxl_node_shift(end, to, count, cut->shift);
 	uint64_t at = cut->keep != 0 ? end[cut->keep - 1] : 0;
 	for (unsigned i = 0; i < cut->nmid; i++) {
 		at += cut->mid[i].len;
 		end[cut->keep + i] = at;
 		val[cut->keep + i] = cut->mid[i].val;
 	}
-	for (unsigned i = count; i < leaf->cap; i++)
-		end[i] = DAXL_FBLK_INF;
 	leaf->count = (uint16_t)count;
 	leaf->blocks = blocks;
 	leaf->runs = count;
@@ -184,9 +190,7 @@ static int cut_copy_path(const struct cut *cut, struct daxl_edit *edit, struct d
 		if (err)
 			return err;
 		daxl_node_vals(up)[i] = (uint64_t)(uintptr_t)node;
-		uint64_t *end = daxl_node_ends(up);
-		for (; cut->shift != 0 && i < up->count; i++)
-			end[i] += cut->shift;
+		daxl_node_shift(daxl_node_ends(up), i, up->count, cut->shift);
 		up->blocks += cut->blocks;
 		up->runs += runs;
 		node = up;

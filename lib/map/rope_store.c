@@ -9,9 +9,11 @@
 #include "base/error.h"
 #include "map/rope_node.h"
 
+/* NOLINTBEGIN(misc-redundant-expression): that they are equal is what is asserted */
 _Static_assert(DAXL_VAL_HOLE == DAXL_MD_RUN_HOLE && DAXL_VAL_UNWRITTEN == DAXL_MD_RUN_UNWRITTEN &&
                        DAXL_VAL_BLOCK_MASK == DAXL_MD_RUN_BLOCK_MASK,
                "a run's word is the same in DRAM and on the medium");
+/* NOLINTEND(misc-redundant-expression) */
 _Static_assert(DAXL_NODE_MAX * sizeof(struct daxl_md_child) <= DAXL_PAGE_BODY, "an inner node fits a page");
 
 bool daxl_rope_is_inline(const struct daxl_node *root)
@@ -199,6 +201,8 @@ static int read_node(struct daxl_rope_in *in, const struct daxl_md_ref *ref, uns
 		err = in->page_fn(ref->copy, in->arg);
 	if (!err)
 		err = daxl_page_read(in->media, ref, &expect, &in->buf, &copy_used);
+	if (!err && in->read_fn)
+		err = in->read_fn(ref, &expect, &in->buf, in->arg);
 	if (err)
 		return err;
 	in->copies_used += copy_used;

@@ -51,6 +51,9 @@ struct daxl_rope_in {
 	 * reading.
 	 */
 	int (*page_fn)(daxl_page_t page, void *arg);
+	/* The page ref->page, or its copy, has been read and is good; nonzero ends the reading. May be NULL. */
+	int (*read_fn)(const struct daxl_md_ref *ref, const struct daxl_page_expect *expect, const struct daxl_pagebuf *buf,
+	               void *arg);
 	/* A run of blocks is mapped; nonzero ends the reading. */
 	int (*run_fn)(daxl_blk_t blk, daxl_nblk_t len, void *arg);
 	void *arg;

@@ -356,11 +356,13 @@ int daxl_tree_own(struct daxl_edit *edit, struct daxl_node *node, struct daxl_no
 	struct daxl_node *copy = daxl_tree_node(edit, node->depth, node->count);
 	if (!copy)
 		return -ENOMEM;
-	size_t bytes = node->count * sizeof(uint64_t);
-	memcpy(copy->word, node->word, bytes);
-	for (unsigned i = copy->count; i < copy->cap; i++)
-		copy->word[i] = DAXL_FBLK_INF;
-	memcpy(copy->word + copy->cap, node->word + node->cap, bytes);
+	/* Words past count are copied along: of end[] they are padding. A node that shrank in place has more of them. */
+	if (copy->cap == node->cap) {
+		memcpy(copy->word, node->word, daxl_node_size(node->cap) - sizeof(*node));
+	} else {
+		memcpy(copy->word, node->word, copy->cap * sizeof(uint64_t));
+		memcpy(copy->word + copy->cap, node->word + node->cap, node->count * sizeof(uint64_t));
+	}
 	copy->blocks = node->blocks;
 	copy->runs = node->runs;
 	daxl_tree_retire(edit, node);

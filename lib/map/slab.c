@@ -2,14 +2,13 @@
 /*
  * Memory for nodes: magazines over a depot.
  *
- * Each size class (steps of 64 bytes) has free lists in SHARDS shards; a thread always uses the shard it drew at its
- * first call, so threads rarely meet there. A shard that runs dry takes a batch of BATCH objects from the depot, one
+ * Each size class (steps of 64 bytes) has free lists in shards. The first OWN_SHARDS threads of a process, the RCU worker
+ * mostly among them, have one each to themselves, and lock nothing there; those after them share the others. A shard that runs dry takes a batch of BATCH objects from the depot, one
  * that holds 2 * BATCH gives a batch back; so what the RCU worker frees comes back to the writers, and a shard never
  * hoards. The depot carves objects from chunks, which are returned only with the slab: one class's memory is not
  * given to another. A free object's first words link it.
  *
- * Shards have a spin lock each: it is held for a few stores, by whoever drew that shard and seldom anybody else. The
- * depot's lock is never held together with one.
+ * Shared shards have a spin lock each: it is held for a few stores. The depot's lock is never held together with one.
  */
 #include "map/slab.h"
 
@@ -43,7 +42,8 @@
 
 #define STEP 64u
 #define CLASSES 64u /* up to 4 KiB */
-#define SHARDS 8u
+#define OWN_SHARDS 16u
+#define SHARDS (OWN_SHARDS + 8u)
 #define BATCH 16u
 #define CHUNK ((size_t)256 << 10)
 
@@ -58,8 +58,8 @@ struct magazine {
 };
 
 struct shard {
-	uint32_t lock;                /* a spin lock */
-	struct magazine mag[CLASSES]; /* lock */
+	uint32_t lock;                /* a spin lock; not used where one thread owns the shard, which then is as good */
+	struct magazine mag[CLASSES] DAXL_GUARDED(SPIN);
 	_Atomic int64_t bytes;        /* allocated less freed through this shard; written under lock */
 } DAXL_CACHE_ALIGNED;
 
@@ -72,10 +72,10 @@ _Static_assert(sizeof(struct chunk) == STEP, "objects are aligned to a cache lin
 
 struct daxl_slab {
 	struct shard shard[SHARDS];
-	struct daxl_mutex depot_lock;
-	struct object *depot[CLASSES]; /* depot_lock: batches of BATCH objects */
-	struct chunk *chunks;          /* depot_lock: all, the one in use first */
-	size_t used;                   /* depot_lock: bytes of the first chunk */
+	DAXL_MUTEX(SLAB) depot_lock;
+	struct object *depot[CLASSES] DAXL_GUARDED(SLAB); /* batches of BATCH objects */
+	struct chunk *chunks DAXL_GUARDED(SLAB); /* all, the one in use first */
+	size_t used DAXL_GUARDED(SLAB); /* bytes of the first chunk */
 	void *memory;                  /* as allocated; the slab itself is aligned */
 };
 
@@ -104,7 +104,7 @@ int daxl_slab_create(struct daxl_slab **ret_slab)
 }
 
 /* Returns all memory; nobody uses the slab any more. */
-void daxl_slab_destroy(struct daxl_slab *slab)
+void DAXL_ALONE daxl_slab_destroy(struct daxl_slab *slab)
 {
 	if (!slab)
 		return;
@@ -119,9 +119,24 @@ void daxl_slab_destroy(struct daxl_slab *slab)
 }
 
 /* The calling thread's shard. */
-static struct shard *own_shard(struct daxl_slab *slab)
+static struct shard *shard_of(struct daxl_slab *slab, bool *ret_own)
 {
-	return &slab->shard[daxl_thread_number() % SHARDS];
+	unsigned n = daxl_thread_number();
+
+	*ret_own = n < OWN_SHARDS;
+	return &slab->shard[*ret_own ? n : OWN_SHARDS + n % (SHARDS - OWN_SHARDS)];
+}
+
+static inline void DAXL_LOCKS(SPIN) DAXL_UNCHECKED lock_shard(struct shard *shard, bool own)
+{
+	if (!own)
+		daxl_spin_lock(&shard->lock);
+}
+
+static inline void DAXL_UNLOCKS(SPIN) DAXL_UNCHECKED unlock_shard(struct shard *shard, bool own)
+{
+	if (!own)
+		daxl_spin_unlock(&shard->lock);
 }
 
 /* Written under the shard's lock, read by anybody. */
@@ -178,6 +193,42 @@ static void depot_give(struct daxl_slab *slab, unsigned class, struct object *li
 	daxl_mutex_unlock(&slab->depot_lock);
 }
 
+/* The shard is locked, its magazine empty: brings objects, with the lock let go meanwhile. False: no memory. */
+static bool __attribute__((noinline)) DAXL_HOLDS(SPIN) refill(struct daxl_slab *slab, struct shard *shard, bool own,
+                                                             unsigned class)
+{
+	struct magazine *mag = &shard->mag[class];
+	unsigned count;
+	unlock_shard(shard, own);
+	struct object *list = depot_take(slab, class, &count);
+	lock_shard(shard, own);
+	if (!list)
+		return false;
+	if (mag->first) {
+		/* Others freed into this shard meanwhile: what was taken goes before that. Else it is not walked: the
+		 * batch comes from another CPU, and each object would be a cache miss. */
+		struct object *last = list;
+		while (last->next)
+			last = last->next;
+		last->next = mag->first;
+	}
+	mag->first = list;
+	mag->count += count;
+	return true;
+}
+
+/* The magazine is full: the batch for the depot. */
+static struct object *__attribute__((noinline)) DAXL_HOLDS(SPIN) take_batch(struct magazine *mag)
+{
+	struct object *batch = mag->first, *last = batch;
+	for (unsigned i = 1; i < BATCH; i++)
+		last = last->next;
+	mag->first = last->next;
+	mag->count -= BATCH;
+	last->next = NULL;
+	return batch;
+}
+
 /* Memory of at least size bytes, aligned to a cache line, contents undefined; any thread. */
 void *daxl_slab_alloc(struct daxl_slab *slab, size_t size)
 {
@@ -185,33 +236,19 @@ void *daxl_slab_alloc(struct daxl_slab *slab, size_t size)
 	if (DAXL_FAULT("slab-alloc"))
 		return NULL;
 	unsigned class = (unsigned)((size - 1) / STEP);
-	struct shard *shard = own_shard(slab);
+	bool own;
+	struct shard *shard = shard_of(slab, &own);
 	struct magazine *mag = &shard->mag[class];
-	daxl_spin_lock(&shard->lock);
-	struct object *object = mag->first;
-	if (daxl_unlikely(!object)) {
-		unsigned count;
-		daxl_spin_unlock(&shard->lock);
-		struct object *list = depot_take(slab, class, &count);
-		if (!list)
-			return NULL;
-		daxl_spin_lock(&shard->lock);
-		if (daxl_unlikely(mag->first)) {
-			/* Others freed into this shard meanwhile: what was taken goes before that. Else it is not
-			 * walked: the batch comes from another CPU, and each object would be a cache miss. */
-			struct object *last = list;
-			while (last->next)
-				last = last->next;
-			last->next = mag->first;
-		}
-		mag->count += count;
-		object = list;
+	lock_shard(shard, own);
+	if (daxl_unlikely(!mag->first) && !refill(slab, shard, own, class)) {
+		unlock_shard(shard, own);
+		return NULL;
 	}
-	mag->first = object->next;
+	struct object *object = mag->first, *following = object->next;
+	mag->first = following;
 	mag->count--;
-	add_bytes(shard, (int64_t)((class + 1) * STEP));
-	struct object *following = mag->first;
-	daxl_spin_unlock(&shard->lock);
+	add_bytes(shard, ((int64_t)class + 1) * STEP);
+	unlock_shard(shard, own);
 	__builtin_prefetch(following, 1);
 	unpoison(object, (class + 1) * (size_t)STEP);
 	return object;
@@ -221,26 +258,20 @@ void *daxl_slab_alloc(struct daxl_slab *slab, size_t size)
 void daxl_slab_free(struct daxl_slab *slab, void *ptr, size_t size)
 {
 	unsigned class = (unsigned)((size - 1) / STEP);
-	struct shard *shard = own_shard(slab);
+	bool own;
+	struct shard *shard = shard_of(slab, &own);
 	struct magazine *mag = &shard->mag[class];
 	struct object *object = ptr, *batch = NULL;
 	poison(object, (class + 1) * (size_t)STEP);
-	daxl_spin_lock(&shard->lock);
+	lock_shard(shard, own);
 	object->next = mag->first;
 	mag->first = object;
 	mag->count++;
-	add_bytes(shard, -(int64_t)((class + 1) * STEP));
-	if (daxl_unlikely(mag->count >= 2 * BATCH)) {
-		batch = mag->first;
-		struct object *last = batch;
-		for (unsigned i = 1; i < BATCH; i++)
-			last = last->next;
-		mag->first = last->next;
-		mag->count -= BATCH;
-		last->next = NULL;
-	}
-	daxl_spin_unlock(&shard->lock);
-	if (batch)
+	add_bytes(shard, -((int64_t)class + 1) * STEP);
+	if (daxl_unlikely(mag->count >= 2 * BATCH))
+		batch = take_batch(mag);
+	unlock_shard(shard, own);
+	if (daxl_unlikely(batch != NULL))
 		depot_give(slab, class, batch);
 }
 

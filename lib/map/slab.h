@@ -10,13 +10,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/role.h"
+
 struct daxl_slab;
 
 int daxl_slab_create(struct daxl_slab **ret_slab);
 /* Everything must have been freed (debug builds assert it). */
 void daxl_slab_destroy(struct daxl_slab *slab);
-void *daxl_slab_alloc(struct daxl_slab *slab, size_t size); /* NULL: no memory (fault point) */
-void daxl_slab_free(struct daxl_slab *slab, void *ptr, size_t size);
+void *daxl_slab_alloc(struct daxl_slab *slab, size_t size) DAXL_TAKES(SLAB); /* NULL: no memory (fault point) */
+void daxl_slab_free(struct daxl_slab *slab, void *ptr, size_t size) DAXL_TAKES(SLAB);
 uint64_t daxl_slab_bytes(const struct daxl_slab *slab); /* in use by live objects */
 
 #endif

@@ -25,6 +25,7 @@
 
 #include "base/error.h"
 #include "base/hook.h"
+#include "media/ahead.h"
 #include "media/source.h"
 
 /* Transparent huge pages want file offset and address to agree modulo this. */
@@ -63,6 +64,7 @@ struct daxl_media {
 	uint64_t reserved_off;                    /* of base in the reservation */
 	uint64_t reserved;                        /* bytes from base on */
 	struct part *parts;                       /* newest first; changed by grow */
+	struct daxl_ahead *ahead;                 /* between read_begin and read_end, or NULL */
 };
 
 static _Thread_local struct daxl_media_counts counts __attribute__((tls_model("initial-exec")));
@@ -154,7 +156,7 @@ static void reserve(struct daxl_media *media)
 		uint64_t addr;
 
 		want = daxl_round_up(want, MAP_ALIGN);
-		if (pmem2_vm_reservation_new(&media->reservation, NULL, want + MAP_ALIGN) != 0)
+		if (DAXL_FAULT("media.reserve") || pmem2_vm_reservation_new(&media->reservation, NULL, want + MAP_ALIGN) != 0)
 			continue;
 		addr = (uint64_t)(uintptr_t)pmem2_vm_reservation_get_address(media->reservation);
 		media->reserved_off = daxl_round_up(addr, MAP_ALIGN) - addr;
@@ -199,7 +201,7 @@ static int map_source(struct daxl_media *media)
 	struct pmem2_map *map;
 	int rc;
 
-	rc = pmem2_source_from_fd(&media->pmem2, media->source.fd);
+	rc = DAXL_FAULT("media.source") ? -ENOMEM : pmem2_source_from_fd(&media->pmem2, media->source.fd);
 	if (rc)
 		return fail_pmem2(rc, "cannot map", media->path);
 	if (!media->source.device && !media->read_only)
@@ -398,10 +400,34 @@ static int read_file(const struct daxl_media *media, uint64_t off, void *buf, si
 	return 0;
 }
 
+/* A daxl_ahead_fn: whatever reads this kind of medium. */
+static int read_source(void *arg, uint64_t off, void *buf, size_t len)
+{
+	const struct daxl_media *media = arg;
+
+	if (!media->source.device)
+		return read_file(media, off, buf, len);
+	if (pmem2_source_pread_mcsafe(media->pmem2, buf, len, off))
+		return daxl_fail(EIO, "'%s': cannot read %zu bytes at byte %" PRIu64 ": %s", media->path, len, off,
+		                 pmem2_errormsg());
+	return 0;
+}
+
+void daxl_media_read_begin(struct daxl_media *media)
+{
+	if (!media->memory && !media->ahead)
+		media->ahead = daxl_ahead_new(read_source, media, daxl_media_size(media));
+}
+
+void daxl_media_read_end(struct daxl_media *media)
+{
+	daxl_ahead_free(media->ahead);
+	media->ahead = NULL;
+}
+
 int daxl_media_read(struct daxl_media *media, uint64_t off, void *buf, size_t len)
 {
 	uint64_t size = daxl_media_size(media);
-	int rc;
 
 	if (off > size || len > size - off)
 		return daxl_fail(EIO, "read of %zu bytes at byte %" PRIu64 ", beyond the medium's %" PRIu64, len, off,
@@ -412,13 +438,7 @@ int daxl_media_read(struct daxl_media *media, uint64_t off, void *buf, size_t le
 		memcpy(buf, media->base + off, len);
 		return 0;
 	}
-	if (!media->source.device)
-		return read_file(media, off, buf, len);
-	rc = pmem2_source_pread_mcsafe(media->pmem2, buf, len, off);
-	if (rc)
-		return daxl_fail(EIO, "'%s': cannot read %zu bytes at byte %" PRIu64 ": %s", media->path, len, off,
-		                 pmem2_errormsg());
-	return 0;
+	return media->ahead ? daxl_ahead_read(media->ahead, off, buf, len) : read_source(media, off, buf, len);
 }
 
 #ifndef NDEBUG

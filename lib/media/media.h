@@ -62,6 +62,12 @@ bool daxl_media_is_device(const struct daxl_media *media);
 
 /* Reads metadata in a way that survives a poisoned line (mcsafe); -EIO says where. For open and check only. */
 int daxl_media_read(struct daxl_media *media, uint64_t off, void *buf, size_t len);
+/*
+ * From begin to end one thread reads, and nobody stores: reads may be answered from what was read ahead. Without memory
+ * for that they are as before.
+ */
+void daxl_media_read_begin(struct daxl_media *media);
+void daxl_media_read_end(struct daxl_media *media);
 
 /* Stores; dst lies in the mapping. Not fenced. */
 void daxl_media_copy(struct daxl_media *media, void *dst, const void *src, size_t len);

@@ -65,6 +65,8 @@ static int open_fd(const char *path, unsigned flags, unsigned mode, struct daxl_
 	int err;
 
 	source->created = false;
+	if (DAXL_FAULT("media.open"))
+		return daxl_fail(EMFILE, "cannot open '%s': %s", path, strerror(EMFILE));
 	if (flags & DAXL_MEDIA_CREATE) {
 		source->fd = open(path, oflags | O_CREAT | O_EXCL, (mode_t)mode);
 		if (source->fd >= 0) {
@@ -124,6 +126,8 @@ static int lock(const char *path, const struct daxl_source *source, bool read_on
 {
 	struct flock fl = {.l_type = read_only ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET};
 
+	if (DAXL_FAULT("media.lock"))
+		return daxl_fail(ENOLCK, "cannot lock '%s': %s", path, strerror(ENOLCK));
 	if (fcntl(source->fd, F_OFD_SETLK, &fl) == 0)
 		return 0;
 	if (errno == EAGAIN || errno == EACCES)

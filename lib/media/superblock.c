@@ -21,6 +21,7 @@
 #include "base/bucket.h"
 #include "base/crc32c.h"
 #include "base/error.h"
+#include "base/hook.h"
 
 #define COPIES 3u
 #define LOG_SHARE 256u                     /* the default log is this part of the pool */
@@ -90,7 +91,7 @@ int daxl_super_plan(uint64_t size, uint32_t block_size, uint64_t log_size, struc
 		return daxl_fail(EINVAL, "log of %" PRIu64 " bytes does not fit a pool of %" PRIu64 " bytes", log_size,
 		                 size);
 
-	if (getrandom(super.uuid, sizeof(super.uuid), 0) != (ssize_t)sizeof(super.uuid))
+	if (DAXL_FAULT("random") || getrandom(super.uuid, sizeof(super.uuid), 0) != (ssize_t)sizeof(super.uuid))
 		return daxl_fail(EIO, "pool uuid: no random bytes");
 	super.created_ns = daxl_realtime_ns();
 	memcpy(super.devices[0].uuid, super.uuid, sizeof(super.uuid));

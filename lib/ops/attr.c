@@ -29,7 +29,8 @@ static int put_record(struct daxl_record *rec, uint32_t id, uint64_t time_ns, co
 }
 
 /* With the mutex held: builds and commits the next version. */
-static int set_locked(struct daxl_inode *ino, const char *key, const void *value, size_t len, bool *credit)
+static int DAXL_HOLDS(FILE)
+set_locked(struct daxl_inode *ino, const char *key, const void *value, size_t len, bool *credit)
 {
 	struct daxl_change change, *changes[] = { &change };
 	struct daxl_record rec;

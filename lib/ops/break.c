@@ -27,7 +27,7 @@ static const struct daxl_recipe break_recipe = {
 	.plan = plan_break,
 	.build = build_nothing,
 	.reason = DAXL_REASON_BREAK,
-	.need = DAXL_NEED_DELETE,
+	.no_record = true,
 };
 
 static enum daxl_level level_of(int level)

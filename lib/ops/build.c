@@ -115,7 +115,7 @@ bool daxl_op_must_replace(struct daxl_op *op, unsigned part, daxl_fblk_t at, dax
 		return false;
 	if (daxl_space_is_shared(op->pool->space, blk, 1, NULL))
 		return true;
-	return op->brk.limbo && daxl_busy_range(op->f[part].ino->rl, at, at + 1, &s, &e);
+	return op->brk.limbo && daxl_break_busy(&op->brk, op->clauses, op->nclauses, part, at, at + 1, &s, &e);
 }
 
 daxl_blk_t daxl_op_hint(const struct daxl_op *op, unsigned part, daxl_fblk_t at)
@@ -147,6 +147,21 @@ int daxl_op_replace_zeroed(struct daxl_op *op, unsigned part, daxl_fblk_t at, da
 	return daxl_op_set(op, part, at, 1, fresh.blk, 0);
 }
 
+/* Whom the block at at concerns, late, goes to limbo. A tail block under the growth rule may lie outside what the operation itself takes out. */
+static int DAXL_HOLDS(FILE) limbo_edge(struct daxl_op *op, unsigned part, daxl_fblk_t at)
+{
+	struct daxl_opfile *f = &op->f[part];
+	daxl_fblk_t start = f->limbo_start, end = f->limbo_end;
+
+	if (!op->brk.limbo || (start <= at && at < end))
+		return 0;
+	int rc = daxl_op_limbo(op, part, at, at + 1);
+
+	f->limbo_start = start;
+	f->limbo_end = end;
+	return rc;
+}
+
 int daxl_op_zero_edge(struct daxl_op *op, unsigned part, uint64_t from, uint64_t to, bool before_record, daxl_nblk_t *need)
 {
 	daxl_fblk_t at = daxl_op_blk_down(op, from);
@@ -165,13 +180,10 @@ int daxl_op_zero_edge(struct daxl_op *op, unsigned part, uint64_t from, uint64_t
 		*need += replace;
 		return 0;
 	}
-	if (replace) {
-		/* A tail block under the growth rule may lie outside what the operation itself takes out. */
-		const struct daxl_opfile *f = &op->f[part];
-		int rc = f->limbo_start <= at && at < f->limbo_end ? 0 : daxl_op_limbo(op, part, at, at + 1);
+	int rc = limbo_edge(op, part, at);
 
+	if (rc || replace)
 		return rc ? rc : daxl_op_replace_zeroed(op, part, at, run.blk, from - base, to - base);
-	}
 	/* What is new has to be whole before its record, though the range's own zeroes may come with it. */
 	if (before_record || is_taken(op, run.blk))
 		daxl_op_zero_now(op, run.blk, from - base, to - base);
@@ -183,18 +195,24 @@ int daxl_op_zero_edge(struct daxl_op *op, unsigned part, uint64_t from, uint64_t
 void daxl_op_plan_growth(struct daxl_op *op, unsigned part, uint64_t new_size)
 {
 	const struct daxl_version *v = op->f[part].v;
-	daxl_fblk_t tail = daxl_op_blk_down(op, v->size);
+	daxl_fblk_t tail = daxl_op_blk_down(op, v->size), s, e;
+	struct daxl_clause clause = {
+		.part = part, .start = tail, .end = tail + 1, .level = DAXL_LEVEL_U, .who = DAXL_WHO_WRITE, .reason = DAXL_REASON_GROWTH
+	};
 	struct daxl_run run;
 
 	if (new_size <= v->size || daxl_offset_in_block(v->size, op->shift) == 0)
 		return;
 	daxl_rope_lookup(v->root, tail, &run);
-	if (run.flags & (DAXL_RUN_HOLE | DAXL_RUN_UNWRITTEN))
+	if (run.flags & (DAXL_RUN_HOLE | DAXL_RUN_UNWRITTEN)) {
 		daxl_op_close(op, part, tail, tail + 1);
-	else if (op->brk.on_timeout == DAXL_ON_TIMEOUT_LIMBO || daxl_space_is_shared(op->pool->space, run.blk, 1, NULL))
-		daxl_op_clause(op, part, tail, tail + 1, DAXL_LEVEL_U, DAXL_WHO_ALL); /* the block may be replaced */
-	else
-		daxl_op_clause(op, part, tail, tail + 1, DAXL_LEVEL_U, DAXL_WHO_WRITE);
+		return;
+	}
+	/* The block will be replaced: it is shared, or a WRITE holder that is late has pins on it. That is known only then. */
+	if (daxl_space_is_shared(op->pool->space, run.blk, 1, NULL) ||
+	    (op->brk.limbo && daxl_break_busy(&op->brk, &clause, 1, part, tail, tail + 1, &s, &e)))
+		clause.who = DAXL_WHO_ALL;
+	daxl_op_add_clause(op, &clause);
 }
 
 int daxl_op_grow(struct daxl_op *op, unsigned part, uint64_t new_size, daxl_nblk_t *need)
@@ -226,16 +244,16 @@ int daxl_op_limbo(struct daxl_op *op, unsigned part, daxl_fblk_t start, daxl_fbl
 {
 	struct daxl_opfile *f = &op->f[part];
 	daxl_fblk_t s, e, at = start;
-	size_t busy;
+	size_t late;
 	int rc = 0;
 
 	f->limbo_start = start;
 	f->limbo_end = end;
-	if (!op->brk.limbo || !daxl_busy_range(f->ino->rl, start, end, &s, &e))
+	if (!op->brk.limbo)
 		return 0;
 	if (!op->limbo)
 		rc = daxl_limbo_create(op->pool->space, NULL, NULL, &op->limbo);
-	while (!rc && at < end && daxl_busy_range(f->ino->rl, at, end, &s, &e)) {
+	while (!rc && at < end && daxl_break_busy(&op->brk, op->clauses, op->nclauses, part, at, end, &s, &e)) {
 		rc = daxl_rope_walk(f->v->root, s, e, add_run, op->limbo);
 		at = e;
 	}
@@ -249,7 +267,7 @@ int daxl_op_limbo(struct daxl_op *op, unsigned part, daxl_fblk_t start, daxl_fbl
 			return daxl_fail(ENOMEM, "no memory for the list of leases whose blocks go to limbo");
 		op->links = more;
 	}
-	rc = daxl_break_limbo_prepare(&op->brk, part, start, end, op->limbo, &op->links[op->nlinks], &busy);
+	rc = daxl_break_limbo_prepare(&op->brk, op->clauses, op->nclauses, part, start, end, op->limbo, &op->links[op->nlinks], &late);
 	if (!rc)
 		op->nlinks++;
 	return rc;
@@ -258,7 +276,8 @@ int daxl_op_limbo(struct daxl_op *op, unsigned part, daxl_fblk_t start, daxl_fbl
 /* New blocks for [at, at + len), mapped with flags; how they are filled before is up to fill. */
 enum fill { FILL_NOT, FILL_ZERO, FILL_COPY };
 
-static int set_fresh(struct daxl_op *op, unsigned part, daxl_fblk_t at, daxl_nblk_t len, uint32_t flags, enum fill fill,
+static int DAXL_HOLDS(FILE)
+set_fresh(struct daxl_op *op, unsigned part, daxl_fblk_t at, daxl_nblk_t len, uint32_t flags, enum fill fill,
                      daxl_blk_t old)
 {
 	struct daxl_media *media = op->pool->media;

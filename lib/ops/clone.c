@@ -16,7 +16,10 @@ struct clone_op {
 	uint64_t src_off, dst_off, len; /* bytes; len 0 of a clone: to the source's end */
 	uint64_t n;                     /* bytes, as planned */
 	bool dedupe, same;
-	daxl_nblk_t reffed; /* blocks of the source range, from its start, that have their new user counted */
+	struct daxl_refs refs;
+	daxl_nblk_t reffed; /* blocks of the source range whose new user is counted: all or none */
+	struct daxl_run there; /* what the destination has from its block there_at on */
+	daxl_fblk_t there_at;
 };
 
 /* The rules of FICLONERANGE and FIDEDUPERANGE against the present sizes. */
@@ -107,49 +110,72 @@ static int compare_run(daxl_fblk_t at, const struct daxl_run *run, void *arg)
 	return 0;
 }
 
+/* What the destination has at its block at; looked up once for all of a run. */
+static const struct daxl_run *present(struct clone_op *c, daxl_fblk_t at)
+{
+	if (at < c->there_at || at - c->there_at >= c->there.len) {
+		daxl_rope_lookup(c->op.f[1].v->root, at, &c->there);
+		c->there_at = at;
+	}
+	return &c->there;
+}
+
 /*
  * Calls fn for the pieces of a source run that the destination does not map at that very place already: those are new to it. (A block copied onto
  * its own place changes nothing and gets no further user.)
  */
-static int each_given(struct clone_op *c, daxl_fblk_t at, const struct daxl_run *run,
-                      int (*fn)(struct daxl_space *space, daxl_blk_t blk, daxl_nblk_t len))
+static void each_given(struct clone_op *c, daxl_fblk_t at, const struct daxl_run *run,
+                       void (*fn)(struct clone_op *c, daxl_blk_t blk, daxl_nblk_t len))
 {
 	struct daxl_op *op = &c->op;
 	daxl_fblk_t place = at - daxl_op_blk_down(op, c->src_off) + daxl_op_blk_down(op, c->dst_off);
-	int rc = 0;
 
 	if (run->flags & DAXL_RUN_HOLE)
-		return 0;
-	for (daxl_nblk_t i = 0, n; !rc && i < run->len; i += n) {
-		struct daxl_run other;
+		return;
+	for (daxl_nblk_t i = 0, n; i < run->len; i += n) {
+		const struct daxl_run *there = present(c, place + i);
+		daxl_nblk_t into = place + i - c->there_at;
 
-		daxl_rope_lookup(op->f[1].v->root, place + i, &other);
-		n = daxl_min_u64(other.len, run->len - i);
-		if ((other.flags & DAXL_RUN_HOLE) || other.blk != run->blk + i)
-			rc = fn(op->pool->space, run->blk + i, n);
+		n = daxl_min_u64(there->len - into, run->len - i);
+		if ((there->flags & DAXL_RUN_HOLE) || there->blk + into != run->blk + i)
+			fn(c, run->blk + i, n);
 	}
-	return rc;
 }
 
-static int unref(struct daxl_space *space, daxl_blk_t blk, daxl_nblk_t len)
+static void ref(struct clone_op *c, daxl_blk_t blk, daxl_nblk_t len)
 {
-	daxl_space_unref(space, blk, len);
-	return 0;
+	daxl_refs_add(&c->refs, blk, len);
+}
+
+static void unref(struct clone_op *c, daxl_blk_t blk, daxl_nblk_t len)
+{
+	daxl_space_unref(c->op.pool->space, blk, len);
 }
 
 static int ref_run(daxl_fblk_t at, const struct daxl_run *run, void *arg)
 {
-	struct clone_op *c = arg;
-	int rc = each_given(c, at, run, daxl_space_ref);
-
-	if (!rc)
-		c->reffed += run->len;
-	return rc;
+	each_given(arg, at, run, ref);
+	return 0;
 }
 
 static int unref_run(daxl_fblk_t at, const struct daxl_run *run, void *arg)
 {
-	return each_given(arg, at, run, unref);
+	each_given(arg, at, run, unref);
+	return 0;
+}
+
+/* Counts the new user of all that the source range maps. */
+static int ref_source(struct clone_op *c, daxl_fblk_t start, daxl_nblk_t n)
+{
+	int rc = daxl_refs_begin(&c->refs, c->op.pool->space);
+
+	if (rc)
+		return rc;
+	c->there_at = DAXL_FBLK_INF;
+	(void)daxl_rope_walk(c->op.f[0].v->root, start, start + n, ref_run, c);
+	daxl_refs_end(&c->refs);
+	c->reffed = n;
+	return 0;
 }
 
 static void undo_clone(struct daxl_op *op)
@@ -157,6 +183,7 @@ static void undo_clone(struct daxl_op *op)
 	struct clone_op *c = daxl_container_of(op, struct clone_op, op);
 	daxl_fblk_t start = daxl_op_blk_down(op, c->src_off);
 
+	c->there_at = DAXL_FBLK_INF;
 	if (c->reffed)
 		(void)daxl_rope_walk(op->f[0].v->root, start, start + c->reffed, unref_run, c);
 	c->reffed = 0;
@@ -182,7 +209,7 @@ static int put_record(struct clone_op *c, daxl_fblk_t src, daxl_fblk_t dst, daxl
 	return rc ? rc : daxl_record_put(op->rec, op->edits_apart, op->nedits_apart * sizeof(op->edits_apart[0]));
 }
 
-static int build_clone(struct daxl_op *op)
+static int DAXL_HOLDS(FILE) build_clone(struct daxl_op *op)
 {
 	struct clone_op *c = daxl_container_of(op, struct clone_op, op);
 	uint64_t end = c->dst_off + c->n, dst_size = op->f[1].v->size;
@@ -213,7 +240,7 @@ static int build_clone(struct daxl_op *op)
 	if (!rc && gap_tail)
 		rc = daxl_op_grow(op, 1, end, NULL);
 	if (!rc)
-		rc = daxl_rope_walk(op->f[0].v->root, src, src + n, ref_run, c);
+		rc = ref_source(c, src, n);
 	if (!rc)
 		rc = daxl_edit_copy(&op->f[1].change.edit, dst, op->f[0].v->root, src, n);
 	if (!rc)

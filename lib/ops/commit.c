@@ -29,6 +29,7 @@ static int take_commit_credit(struct daxl_pool *pool)
 			return 0;
 		if (rc != 1 && rc != -EAGAIN)
 			return daxl_fail(-rc, "the log is too small for a further WRITE lease's commit");
+		daxl_toll.log_waits |= rc == -EAGAIN;
 		int err = daxl_ckpt_run(pool, false, pool->epoch);
 
 		if (rc == 1)
@@ -170,7 +171,7 @@ static int plan_size(struct commit_op *c, uint64_t size, daxl_fblk_t *ret_start,
 }
 
 /* Under the mutex: the next version and its record. */
-static int build(struct commit_op *c)
+static int DAXL_HOLDS(FILE) build(struct commit_op *c)
 {
 	daxl_fblk_t start, end;
 	size_t unwritten = 0;
@@ -213,7 +214,7 @@ static int build(struct commit_op *c)
 }
 
 /* Under the mutex, after build. */
-static int publish(struct commit_op *c, unsigned *slots)
+static int DAXL_HOLDS(FILE) publish(struct commit_op *c, unsigned *slots)
 {
 	struct daxl_change *change = &c->change;
 	struct daxl_commit commit = {

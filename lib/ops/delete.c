@@ -20,7 +20,7 @@ static void publish_links(void *arg)
 	op->nlinks = 0;
 }
 
-static int build_delete(struct daxl_op *op)
+static int DAXL_HOLDS(FILE) build_delete(struct daxl_op *op)
 {
 	int rc = daxl_op_limbo(op, 0, 0, DAXL_FBLK_INF);
 

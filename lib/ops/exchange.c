@@ -38,7 +38,7 @@ static int plan_exchange(struct daxl_op *op)
 	return 0;
 }
 
-static int build_exchange(struct daxl_op *op)
+static int DAXL_HOLDS(FILE) build_exchange(struct daxl_op *op)
 {
 	struct exchange_op *x = daxl_container_of(op, struct exchange_op, op);
 	bool one = op->f[0].ino == op->f[1].ino;

@@ -11,6 +11,7 @@
  */
 #include <errno.h>
 
+#include "base/bucket.h"
 #include "base/error.h"
 #include "base/hook.h"
 #include "lease/lease.h"
@@ -103,7 +104,8 @@ static int count_run(daxl_fblk_t at, const struct daxl_run *run, void *arg)
 }
 
 /* An unwritten, unshared piece in one state on one side of the size. */
-static int settle_unwritten(struct grant_op *g, daxl_fblk_t at, daxl_nblk_t len, daxl_blk_t blk, bool below)
+static int DAXL_HOLDS(FILE)
+settle_unwritten(struct grant_op *g, daxl_fblk_t at, daxl_nblk_t len, daxl_blk_t blk, bool below)
 {
 	struct daxl_op *op = &g->op;
 
@@ -115,7 +117,7 @@ static int settle_unwritten(struct grant_op *g, daxl_fblk_t at, daxl_nblk_t len,
 	return below ? daxl_op_convert(op, 0, at, len) : 0;
 }
 
-static int grant_run(daxl_fblk_t at, const struct daxl_run *run, void *arg)
+static int DAXL_HOLDS(FILE) grant_run(daxl_fblk_t at, const struct daxl_run *run, void *arg)
 {
 	struct grant_op *g = arg;
 	struct daxl_op *op = &g->op;
@@ -136,7 +138,7 @@ static int grant_run(daxl_fblk_t at, const struct daxl_run *run, void *arg)
 	return rc;
 }
 
-static int build_grant(struct daxl_op *op)
+static int DAXL_HOLDS(FILE) build_grant(struct daxl_op *op)
 {
 	struct grant_op *g = daxl_container_of(op, struct grant_op, op);
 	const struct daxl_version *v = op->f[0].v;
@@ -241,8 +243,10 @@ int daxl_do_acquire(struct daxl_file *file, uint64_t off, uint64_t len, const st
 {
 	struct daxl_inode *ino = file->ino;
 	unsigned shift = file->pool->block_shift;
-	struct grant_op g = { .write = opts->mode == DAXL_LEASE_WRITE };
-	struct daxl_wait wait = grant_wait(file, opts);
+	struct grant_op g; /* op is not cleared: daxl_op_init fills what is read */
+	struct daxl_wait wait;
+
+	g.write = opts->mode == DAXL_LEASE_WRITE;
 	int rc = lease_range(file, off, len, g.write, &g.start, &g.end);
 
 	if (rc)
@@ -266,11 +270,16 @@ int daxl_do_acquire(struct daxl_file *file, uint64_t off, uint64_t len, const st
 		rc = daxl_commit_credit_keep(g.lease, file->pool);
 	daxl_inode_ref(ino);
 	if (!rc && !daxl_lease_try_grant(g.lease, map_is_ready, &g)) {
+		uint64_t started_ns = daxl_now_ns();
+
+		wait = grant_wait(file, opts);
 		rc = daxl_op_init(&g.op, &grant_recipe, ino, NULL, &wait, NULL);
 		g.op.brk.hold_err = EAGAIN;
 		g.op.before_open = become_lease;
 		if (!rc)
 			rc = daxl_op_run(&g.op);
+		if (daxl_toll.waits)
+			daxl_tally_time(file->pool->tally, DAXL_HISTOGRAM_GRANT_WAIT, daxl_now_ns() - started_ns);
 	}
 	if (rc) {
 		daxl_lease_discard(g.lease);

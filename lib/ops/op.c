@@ -30,6 +30,7 @@ int daxl_op_init(struct daxl_op *op, const struct daxl_recipe *recipe, struct da
 	op->nin_place = 0;
 	op->limbo = NULL;
 	op->nlinks = 0;
+	op->last = NULL;
 	op->published = NULL;
 	op->before_open = NULL;
 	for (unsigned i = 0; i < 2; i++) {
@@ -112,8 +113,10 @@ void daxl_op_add_clause(struct daxl_op *op, const struct daxl_clause *clause)
 static int plan_now(struct daxl_op *op)
 {
 	op->nclauses = 0;
-	for (unsigned i = 0; i < op->nfiles; i++)
+	for (unsigned i = 0; i < op->nfiles; i++) {
 		op->f[i].start = op->f[i].end = 0;
+		op->f[i].planned = op->f[i].v->generation;
+	}
 	for (unsigned i = 0; i < op->nfiles; i++)
 		if (op->f[i].v->damaged) {
 			char label[320];
@@ -159,9 +162,25 @@ static bool is_closed(const struct daxl_op *op)
 	return true;
 }
 
+/* Whether plan would answer once more what it did: nothing has changed since, and leases did not matter and do not now. */
+static bool plan_stands(const struct daxl_op *op)
+{
+	if (!op->recipe->plans_by_version || op->want_clauses || any_leases(op))
+		return false;
+	for (unsigned i = 0; i < op->nfiles; i++)
+		if (op->f[i].planned != op->f[i].v->generation)
+			return false;
+	DAXL_HOOK("op:plan-stands");
+	return true;
+}
+
 /* With the mutexes held: plans anew and says whether what was closed and waited for still covers the answer. */
 static int plan_locked(struct daxl_op *op, bool *ret_covered)
 {
+	if (plan_stands(op)) {
+		*ret_covered = is_closed(op);
+		return 0;
+	}
 	op->want_clauses = any_leases(op);
 	int rc = plan_now(op);
 
@@ -177,7 +196,7 @@ static bool two_inodes(const struct daxl_op *op)
 }
 
 /* The files' mutexes, lower id first, and the versions they guard. */
-static void lock_files(struct daxl_op *op)
+static void DAXL_LOCKS(FILE) lock_files(struct daxl_op *op)
 {
 	struct daxl_inode *a = op->f[0].ino, *b = op->f[1].ino;
 
@@ -191,7 +210,7 @@ static void lock_files(struct daxl_op *op)
 		op->f[i].v = op->f[i].ino->version;
 }
 
-static void unlock_files(struct daxl_op *op)
+static void DAXL_UNLOCKS(FILE) unlock_files(struct daxl_op *op)
 {
 	struct daxl_inode *a = op->f[0].ino, *b = op->f[1].ino;
 
@@ -204,7 +223,7 @@ static void unlock_files(struct daxl_op *op)
 }
 
 /* Puts back whatever build has taken. The mutexes are held. */
-static void undo_build(struct daxl_op *op)
+static void DAXL_HOLDS(FILE) undo_build(struct daxl_op *op)
 {
 	for (size_t i = 0; i < op->nlinks; i++)
 		daxl_break_limbo_drop(op->links[i]);
@@ -229,6 +248,7 @@ static void undo_build(struct daxl_op *op)
 	daxl_space_unreserve(op->pool->space, op->reserved);
 	op->reserved = 0;
 	op->nin_place = 0;
+	op->last = NULL;
 	op->stored = op->changed = false;
 }
 
@@ -240,23 +260,39 @@ static void commit_in_place(void *arg)
 		daxl_media_zero(op->pool->media, op->in_place[i].addr, op->in_place[i].len);
 }
 
+static void commit_last(void *arg)
+{
+	struct daxl_op *op = arg;
+
+	op->last(op);
+}
+
+static void apply_links(struct daxl_op *op)
+{
+	for (size_t i = 0; i < op->nlinks; i++)
+		daxl_break_limbo_apply(&op->brk, op->links[i]);
+	op->nlinks = 0;
+}
+
 static void commit_published(void *arg)
 {
 	struct daxl_op *op = arg;
 
-	for (size_t i = 0; i < op->nlinks; i++)
-		daxl_break_limbo_apply(&op->brk, op->links[i]);
-	op->nlinks = 0;
+	apply_links(op);
 	if (op->published)
 		op->published(op);
 }
 
 /* Steps 4 to 6: persist, record, publish. On failure nothing has changed and undo_build is still to be called. */
-static int commit_build(struct daxl_op *op)
+static int DAXL_HOLDS(FILE) commit_build(struct daxl_op *op)
 {
 	struct daxl_change *changes[2];
 	size_t n = 0;
 
+	if (!op->changed && op->last) {
+		op->last(op);
+		op->stored = true;
+	}
 	if (op->stored && (op->changed || op->nin_place == 0))
 		daxl_media_fence(op->pool->media);
 	if (!op->changed) {
@@ -264,6 +300,7 @@ static int commit_build(struct daxl_op *op)
 			commit_in_place(op);
 			daxl_media_fence(op->pool->media);
 		}
+		apply_links(op); /* the map stays, and the late are over all the same */
 		return 0;
 	}
 	for (unsigned i = 0; i < op->nfiles; i++)
@@ -281,6 +318,7 @@ static int commit_build(struct daxl_op *op)
 		.changes = changes,
 		.nchanges = n,
 		.rec = op->rec,
+		.last = op->last ? commit_last : NULL,
 		.in_place = op->nin_place ? commit_in_place : NULL,
 		.arg = op,
 		.published = op->nlinks || op->published ? commit_published : NULL,
@@ -297,7 +335,7 @@ static int commit_build(struct daxl_op *op)
 }
 
 /* With the mutexes held and everything covered: build and commit, or nothing at all. */
-static int build_and_commit(struct daxl_op *op)
+static int DAXL_HOLDS(FILE) build_and_commit(struct daxl_op *op)
 {
 	int rc = op->recipe->build(op);
 
@@ -341,7 +379,7 @@ static int break_and_build(struct daxl_op *op)
 				break;
 			unlock_files(op);
 			waited_for_frees = true;
-			daxl_wait_for_frees(op->pool);
+			daxl_toll.grace_waits |= daxl_wait_for_frees(op->pool);
 			lock_files(op);
 			rc = plan_locked(op, &covered);
 		}
@@ -377,10 +415,11 @@ int daxl_op_run(struct daxl_op *op)
 
 	if (!rc && op->brk.held && (op->f[0].start < op->brk.part[0].start || op->f[0].end > op->brk.part[0].end))
 		rc = daxl_fail(EINVAL, "the held break does not cover the operation's range");
-	if (!rc)
+	if (!rc && !op->recipe->no_record) {
 		rc = daxl_credit_take(op->pool, op->recipe->need);
+		op->credit = !rc;
+	}
 	if (!rc) {
-		op->credit = true;
 		for (unsigned i = 0; i < op->nfiles; i++)
 			daxl_break_add(&op->brk, op->f[i].ino->rl, op->f[i].start, op->f[i].end);
 		rc = break_and_build(op);

@@ -30,6 +30,8 @@ struct daxl_recipe {
 	bool limbo_ok;     /* DAXL_ON_TIMEOUT_LIMBO may be asked for */
 	bool moves;        /* readers must look again: blocks move or become shared */
 	bool keeps_times;  /* mtime stays (a lease grant that only fills) */
+	bool no_record;    /* build changes nothing: no room in the log is asked for */
+	bool plans_by_version; /* without clauses, plan's answer follows from the version(s) alone */
 };
 
 /* One file of an operation. */
@@ -37,6 +39,7 @@ struct daxl_opfile {
 	struct daxl_inode *ino;
 	const struct daxl_version *v; /* what plan and build look at */
 	daxl_fblk_t start, end;       /* the range to close, set by plan */
+	uint64_t planned;             /* generation of the version that plan saw last */
 	struct daxl_change change;
 	bool begun;
 	daxl_fblk_t limbo_start, limbo_end; /* busy blocks of this range are going to limbo already */
@@ -86,6 +89,7 @@ struct daxl_op {
 	struct daxl_limbo *limbo;
 	struct daxl_limbo_links **links;
 	size_t nlinks, links_cap;
+	void (*last)(struct daxl_op *op); /* stores that are seen at once: made when nothing can fail any more, before the record; may be NULL */
 	void (*published)(struct daxl_op *op); /* the operation's own step inside the gate, may be NULL */
 	void (*before_open)(struct daxl_op *op); /* after success, the range still closed, no mutex held; may be NULL */
 };
@@ -94,7 +98,7 @@ struct daxl_op {
 int daxl_op_init(struct daxl_op *op, const struct daxl_recipe *recipe, struct daxl_inode *a, struct daxl_inode *b,
                  const struct daxl_wait *wait, const struct daxl_wait *def);
 /* Runs the recipe. Nothing may be held. Whatever it returns, op holds nothing afterwards. */
-int daxl_op_run(struct daxl_op *op);
+int daxl_op_run(struct daxl_op *op) DAXL_WAITS;
 
 /* A full array of cap items (its first home inline_array, in the scratch) doubled: NULL and unchanged when there is no memory. */
 void *daxl_op_widen_array(void *array, void *inline_array, size_t *cap, size_t item);
@@ -108,29 +112,37 @@ void daxl_op_add_clause(struct daxl_op *op, const struct daxl_clause *clause);
 void daxl_op_plan_growth(struct daxl_op *op, unsigned part, uint64_t new_size);
 
 /* For build. All return 0 or a negative errno, after which the driver undoes everything. */
-int daxl_op_begin(struct daxl_op *op, unsigned part, unsigned rec_type); /* the change and the MAP-like record of part */
-int daxl_op_reserve(struct daxl_op *op, daxl_nblk_t n);                  /* -ENOSPC */
-int daxl_op_take(struct daxl_op *op, daxl_nblk_t want, daxl_blk_t hint, struct daxl_blkrun *ret);
-int daxl_op_set(struct daxl_op *op, unsigned part, daxl_fblk_t at, daxl_nblk_t len, daxl_blk_t blk, uint32_t flags);
+/* The change and the MAP-like record of part. */
+int daxl_op_begin(struct daxl_op *op, unsigned part, unsigned rec_type) DAXL_HOLDS(FILE);
+int daxl_op_reserve(struct daxl_op *op, daxl_nblk_t n) DAXL_HOLDS(FILE);                  /* -ENOSPC */
+int daxl_op_take(struct daxl_op *op, daxl_nblk_t want, daxl_blk_t hint, struct daxl_blkrun *ret) DAXL_HOLDS(FILE);
+int daxl_op_set(struct daxl_op *op, unsigned part, daxl_fblk_t at, daxl_nblk_t len, daxl_blk_t blk, uint32_t flags)
+	DAXL_HOLDS(FILE);
 /* Maps new blocks over [at, at + len), as reserved. */
-int daxl_op_set_new(struct daxl_op *op, unsigned part, daxl_fblk_t at, daxl_nblk_t len, uint32_t flags);
+int daxl_op_set_new(struct daxl_op *op, unsigned part, daxl_fblk_t at, daxl_nblk_t len, uint32_t flags)
+	DAXL_HOLDS(FILE);
 /* The same with new blocks that are copies of the blocks from old. */
-int daxl_op_set_copy(struct daxl_op *op, unsigned part, daxl_fblk_t at, daxl_nblk_t len, daxl_blk_t old);
+int daxl_op_set_copy(struct daxl_op *op, unsigned part, daxl_fblk_t at, daxl_nblk_t len, daxl_blk_t old)
+	DAXL_HOLDS(FILE);
 /* The same with new blocks full of zeroes. */
-int daxl_op_set_zeroed(struct daxl_op *op, unsigned part, daxl_fblk_t at, daxl_nblk_t len, uint32_t flags);
-int daxl_op_convert(struct daxl_op *op, unsigned part, daxl_fblk_t at, daxl_nblk_t len);
-void daxl_op_zero_with_record(struct daxl_op *op, daxl_blk_t blk, uint64_t from, uint64_t to); /* bytes inside the block */
-void daxl_op_zero_now(struct daxl_op *op, daxl_blk_t blk, uint64_t from, uint64_t to);
+int daxl_op_set_zeroed(struct daxl_op *op, unsigned part, daxl_fblk_t at, daxl_nblk_t len, uint32_t flags)
+	DAXL_HOLDS(FILE);
+int daxl_op_convert(struct daxl_op *op, unsigned part, daxl_fblk_t at, daxl_nblk_t len) DAXL_HOLDS(FILE);
+/* Bytes inside the block. */
+void daxl_op_zero_with_record(struct daxl_op *op, daxl_blk_t blk, uint64_t from, uint64_t to) DAXL_HOLDS(FILE);
+void daxl_op_zero_now(struct daxl_op *op, daxl_blk_t blk, uint64_t from, uint64_t to) DAXL_HOLDS(FILE);
 /* What to do about one block that is to be changed: true when it must be replaced by a new one (shared, or busy under limbo). */
-bool daxl_op_must_replace(struct daxl_op *op, unsigned part, daxl_fblk_t at, daxl_blk_t blk);
+bool daxl_op_must_replace(struct daxl_op *op, unsigned part, daxl_fblk_t at, daxl_blk_t blk) DAXL_HOLDS(FILE);
 /* Replaces the written block at at by a copy in a new block whose bytes [from, to) are zero. Takes one reserved block. */
-int daxl_op_replace_zeroed(struct daxl_op *op, unsigned part, daxl_fblk_t at, daxl_blk_t blk, uint64_t from, uint64_t to);
+int daxl_op_replace_zeroed(struct daxl_op *op, unsigned part, daxl_fblk_t at, daxl_blk_t blk, uint64_t from, uint64_t to)
+	DAXL_HOLDS(FILE);
 /* Zeroes [from, to) bytes of the file inside one block, if that block is written: with the record or before it. *need (not NULL): only counts the blocks it would take. */
-int daxl_op_zero_edge(struct daxl_op *op, unsigned part, uint64_t from, uint64_t to, bool before_record, daxl_nblk_t *need);
+int daxl_op_zero_edge(struct daxl_op *op, unsigned part, uint64_t from, uint64_t to, bool before_record, daxl_nblk_t *need)
+	DAXL_HOLDS(FILE);
 /* The growth rule's zeroes for new_size, and the size itself. need as above. */
-int daxl_op_grow(struct daxl_op *op, unsigned part, uint64_t new_size, daxl_nblk_t *need);
+int daxl_op_grow(struct daxl_op *op, unsigned part, uint64_t new_size, daxl_nblk_t *need) DAXL_HOLDS(FILE);
 /* Blocks of [start, end) that are busy leave the file for limbo (only when the break ended in limbo). Before the map is edited. */
-int daxl_op_limbo(struct daxl_op *op, unsigned part, daxl_fblk_t start, daxl_fblk_t end);
+int daxl_op_limbo(struct daxl_op *op, unsigned part, daxl_fblk_t start, daxl_fblk_t end) DAXL_HOLDS(FILE);
 /* The block after the one mapped before at: where new blocks had best lie. */
 daxl_blk_t daxl_op_hint(const struct daxl_op *op, unsigned part, daxl_fblk_t at);
 

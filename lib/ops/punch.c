@@ -54,7 +54,8 @@ static int plan_punch(struct daxl_op *op)
 }
 
 /* Whether blocks from blk stay when they are made unwritten; *ret_n of them have that answer. */
-static bool may_keep(struct daxl_op *op, daxl_fblk_t at, daxl_blk_t blk, daxl_nblk_t len, daxl_nblk_t *ret_n)
+static bool DAXL_HOLDS(FILE)
+may_keep(struct daxl_op *op, daxl_fblk_t at, daxl_blk_t blk, daxl_nblk_t len, daxl_nblk_t *ret_n)
 {
 	if (!op->brk.limbo)
 		return !daxl_space_is_shared(op->pool->space, blk, len, ret_n);
@@ -62,7 +63,7 @@ static bool may_keep(struct daxl_op *op, daxl_fblk_t at, daxl_blk_t blk, daxl_nb
 	return !daxl_op_must_replace(op, 0, at, blk);
 }
 
-static int count_zero(daxl_fblk_t at, const struct daxl_run *run, void *arg)
+static int DAXL_HOLDS(FILE) count_zero(daxl_fblk_t at, const struct daxl_run *run, void *arg)
 {
 	struct punch_op *p = arg;
 
@@ -75,7 +76,7 @@ static int count_zero(daxl_fblk_t at, const struct daxl_run *run, void *arg)
 	return 0;
 }
 
-static int zero_run(daxl_fblk_t at, const struct daxl_run *run, void *arg)
+static int DAXL_HOLDS(FILE) zero_run(daxl_fblk_t at, const struct daxl_run *run, void *arg)
 {
 	struct punch_op *p = arg;
 	struct daxl_op *op = &p->op;
@@ -92,15 +93,19 @@ static int zero_run(daxl_fblk_t at, const struct daxl_run *run, void *arg)
 	return rc;
 }
 
-static int any_mapped(daxl_fblk_t at, const struct daxl_run *run, void *arg)
+/* Holes that touch are one run, so a hole that ends inside of the range has a block behind it. */
+static bool any_mapped(const struct daxl_version *v, daxl_fblk_t start, daxl_fblk_t end)
 {
-	(void)at;
-	(void)arg;
-	return !(run->flags & DAXL_RUN_HOLE);
+	struct daxl_run run;
+
+	if (start == end)
+		return false;
+	daxl_rope_lookup(v->root, start, &run);
+	return !(run.flags & DAXL_RUN_HOLE) || run.len < end - start;
 }
 
 /* One edge: zeroes where it is written; zero range also allocates it where it is a hole. need not NULL: only counts. */
-static int do_edge(struct punch_op *p, uint64_t from, uint64_t to, daxl_nblk_t *need)
+static int DAXL_HOLDS(FILE) do_edge(struct punch_op *p, uint64_t from, uint64_t to, daxl_nblk_t *need)
 {
 	struct daxl_op *op = &p->op;
 	struct daxl_run run;
@@ -120,7 +125,7 @@ static int do_edge(struct punch_op *p, uint64_t from, uint64_t to, daxl_nblk_t *
 	return daxl_op_zero_edge(op, 0, from, to, false, need);
 }
 
-static int build_punch(struct daxl_op *op)
+static int DAXL_HOLDS(FILE) build_punch(struct daxl_op *op)
 {
 	struct punch_op *p = daxl_container_of(op, struct punch_op, op);
 	const struct daxl_version *v = op->f[0].v;
@@ -147,7 +152,7 @@ static int build_punch(struct daxl_op *op)
 		rc = daxl_op_limbo(op, 0, daxl_op_blk_down(op, p->off), daxl_op_blk_up(op, p->end));
 	if (!rc && p->zero)
 		rc = daxl_rope_walk(v->root, parts.start, parts.end, zero_run, p);
-	else if (!rc && parts.start < parts.end && daxl_rope_walk(v->root, parts.start, parts.end, any_mapped, NULL))
+	else if (!rc && any_mapped(v, parts.start, parts.end))
 		rc = daxl_op_set(op, 0, parts.start, parts.end - parts.start, 0, DAXL_RUN_HOLE);
 	if (!rc && grows)
 		rc = daxl_op_grow(op, 0, p->end, NULL);
@@ -164,6 +169,7 @@ static const struct daxl_recipe punch_recipe = {
 	.plan = plan_punch,
 	.build = build_punch,
 	.reason = DAXL_REASON_PUNCH,
+	.plans_by_version = true,
 	.need = DAXL_NEED_FREE,
 	.limbo_ok = true,
 };
@@ -172,6 +178,7 @@ static const struct daxl_recipe zero_recipe = {
 	.plan = plan_punch,
 	.build = build_punch,
 	.reason = DAXL_REASON_ZERO,
+	.plans_by_version = true,
 	.limbo_ok = true,
 };
 

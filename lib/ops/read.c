@@ -93,7 +93,7 @@ ssize_t daxl_do_read(struct daxl_file *file, const struct iovec *iov, int iovcnt
 		ssize_t n = read_stable(file->ino, dst, off + done, want);
 
 		if (n < 0)
-			return done ? (ssize_t)done : n;
+			return n;
 		done += (size_t)n;
 		if ((size_t)n < want)
 			break;

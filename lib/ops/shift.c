@@ -30,7 +30,7 @@ static int plan_shift(struct daxl_op *op)
 	return 0;
 }
 
-static int build_shift(struct daxl_op *op)
+static int DAXL_HOLDS(FILE) build_shift(struct daxl_op *op)
 {
 	struct shift_op *s = daxl_container_of(op, struct shift_op, op);
 	daxl_fblk_t at = daxl_bytes_to_blocks_exact(s->off, op->shift);
@@ -53,6 +53,7 @@ static const struct daxl_recipe collapse_recipe = {
 	.plan = plan_shift,
 	.build = build_shift,
 	.reason = DAXL_REASON_COLLAPSE,
+	.plans_by_version = true,
 	.need = DAXL_NEED_FREE,
 	.moves = true,
 };
@@ -61,6 +62,7 @@ static const struct daxl_recipe insert_recipe = {
 	.plan = plan_shift,
 	.build = build_shift,
 	.reason = DAXL_REASON_INSERT,
+	.plans_by_version = true,
 	.moves = true,
 };
 

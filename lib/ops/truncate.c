@@ -34,13 +34,13 @@ static int plan_truncate(struct daxl_op *op)
 }
 
 /* Under limbo a busy tail block is replaced: the kept bytes in a new block, zeroes behind them. */
-static int replace_busy_tail(struct daxl_op *op, uint64_t size)
+static int DAXL_HOLDS(FILE) replace_busy_tail(struct daxl_op *op, uint64_t size)
 {
 	daxl_fblk_t tail = daxl_op_blk_down(op, size), s, e;
 	uint64_t keep = daxl_offset_in_block(size, op->shift);
 	struct daxl_run run;
 
-	if (keep == 0 || !op->brk.limbo || !daxl_busy_range(op->f[0].ino->rl, tail, tail + 1, &s, &e))
+	if (keep == 0 || !op->brk.limbo || !daxl_break_busy(&op->brk, op->clauses, op->nclauses, 0, tail, tail + 1, &s, &e))
 		return 0;
 	daxl_rope_lookup(op->f[0].v->root, tail, &run);
 	if (run.flags & DAXL_RUN_HOLE)
@@ -54,7 +54,7 @@ static int replace_busy_tail(struct daxl_op *op, uint64_t size)
 	return daxl_op_replace_zeroed(op, 0, tail, run.blk, keep, daxl_op_bytes(op, 1));
 }
 
-static int build_truncate(struct daxl_op *op)
+static int DAXL_HOLDS(FILE) build_truncate(struct daxl_op *op)
 {
 	struct truncate_op *t = daxl_container_of(op, struct truncate_op, op);
 	const struct daxl_version *v = op->f[0].v;
@@ -90,6 +90,7 @@ static const struct daxl_recipe truncate_recipe = {
 	.plan = plan_truncate,
 	.build = build_truncate,
 	.reason = DAXL_REASON_TRUNCATE,
+	.plans_by_version = true,
 	.need = DAXL_NEED_DELETE,
 	.limbo_ok = true,
 };

@@ -60,7 +60,7 @@ static int count_run(daxl_fblk_t at, const struct daxl_run *run, void *arg)
 	return each_shared(arg, at, run, count_piece);
 }
 
-static int copy_piece(struct daxl_op *op, daxl_fblk_t at, const struct daxl_run *piece)
+static int DAXL_HOLDS(FILE) copy_piece(struct daxl_op *op, daxl_fblk_t at, const struct daxl_run *piece)
 {
 	int rc = daxl_op_limbo(op, 0, at, at + piece->len);
 
@@ -75,7 +75,7 @@ static int copy_run(daxl_fblk_t at, const struct daxl_run *run, void *arg)
 	return each_shared(arg, at, run, copy_piece);
 }
 
-static int build_unshare(struct daxl_op *op)
+static int DAXL_HOLDS(FILE) build_unshare(struct daxl_op *op)
 {
 	struct unshare_op *u = daxl_container_of(op, struct unshare_op, op);
 	const struct daxl_version *v = op->f[0].v;

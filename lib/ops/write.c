@@ -6,7 +6,7 @@
  * the way: the writer counts itself, looks up, stores, flushes, and one fence makes it durable. No lock, no record.
  *
  * As an operation otherwise, and always when it is to be atomic: holes get new blocks, unwritten runs are converted, shared blocks are copied, the size may grow; data and zeroes first, then
- * one record for the whole call.
+ * one record for the whole call. What goes into written blocks is seen at once, and so is stored last, when nothing can fail any more.
  */
 #include <errno.h>
 #include <string.h>
@@ -16,8 +16,6 @@
 #include "ops/iov.h"
 #include "ops/op.h"
 #include "ops/ops.h"
-
-#define PIECE (64u << 10)
 
 struct write_op {
 	struct daxl_op op;
@@ -54,39 +52,20 @@ static void store_iov(struct daxl_media *media, char *dst, struct daxl_iov *it, 
 	}
 }
 
-struct scan {
-	const struct daxl_space *space;
-	bool plain;
-};
-
-static int is_plain(daxl_fblk_t at, const struct daxl_run *run, void *arg)
-{
-	struct scan *s = arg;
-	daxl_nblk_t same;
-
-	(void)at;
-	s->plain = run->flags == 0 && !daxl_space_is_shared(s->space, run->blk, run->len, &same) && same >= run->len;
-	return !s->plain;
-}
-
-/* Inside a read section: whether [off, off + len) may be stored in place. */
-static bool in_place_possible(const struct daxl_inode *ino, const struct daxl_version *v, uint64_t off, uint64_t len)
-{
-	unsigned shift = ino->pool->block_shift;
-	struct scan s = { .space = ino->pool->space, .plain = true };
-
-	if (off + len > v->size)
-		return false;
-	daxl_rope_walk(v->root, daxl_bytes_to_blocks_down(off, shift), daxl_bytes_to_blocks_up(off + len, shift), is_plain,
-	               &s);
-	return s.plain;
-}
-
 struct store {
 	struct daxl_pool *pool;
 	struct daxl_iov *it;
 	uint64_t off, len;
 };
+
+static int is_plain(daxl_fblk_t at, const struct daxl_run *run, void *arg)
+{
+	const struct store *s = arg;
+	daxl_nblk_t same;
+
+	(void)at;
+	return run->flags != 0 || daxl_space_is_shared(s->pool->space, run->blk, run->len, &same) || same < run->len;
+}
 
 static int store_run(daxl_fblk_t at, const struct daxl_run *run, void *arg)
 {
@@ -101,65 +80,47 @@ static int store_run(daxl_fblk_t at, const struct daxl_run *run, void *arg)
 	return 0;
 }
 
-/* Inside a read section: stores the piece if all of it may be stored in place, else nothing. */
+/* Inside a read section: stores the call's bytes if all of them may be stored in place, else nothing. */
 static bool store_in_place(const struct daxl_inode *ino, const struct daxl_version *v, struct store *s)
 {
 	unsigned shift = ino->pool->block_shift;
 	daxl_fblk_t at = daxl_bytes_to_blocks_down(s->off, shift);
-	daxl_nblk_t blocks = daxl_bytes_to_blocks_up(s->off + s->len, shift) - at, same;
+	daxl_nblk_t blocks = daxl_bytes_to_blocks_up(s->off + s->len, shift) - at;
 	struct daxl_run run;
 
+	if (s->off + s->len > v->size)
+		return false;
 	daxl_rope_lookup(v->root, at, &run);
 	if (daxl_likely(run.len >= blocks)) { /* one run, as most often: one look at the map */
-		if (s->off + s->len > v->size || run.flags != 0 ||
-		    daxl_space_is_shared(ino->pool->space, run.blk, blocks, &same) || same < blocks)
-			return false;
-		return store_run(at, &run, s) == 0;
+		run.len = blocks;
+		return !is_plain(at, &run, s) && store_run(at, &run, s) == 0;
 	}
-	if (!in_place_possible(ino, v, s->off, s->len))
-		return false;
-	return daxl_rope_walk(v->root, at, at + blocks, store_run, s) == 0;
+	return !daxl_rope_walk(v->root, at, at + blocks, is_plain, s) && daxl_rope_walk(v->root, at, at + blocks, store_run, s) == 0;
 }
 
-/* Stores as much as can be stored in place, in pieces, each against one map; *ret_done bytes. Then one fence. */
-static int write_in_place(struct daxl_file *file, struct daxl_iov *it, uint64_t off, uint64_t len, uint64_t owner,
-                          uint64_t *ret_done)
+/*
+ * Stores all of the call in place, against one map, and fences; or, *ret_done false, nothing. The read section is as long as the copy: what leaves the
+ * map meanwhile is not used again before it is over, and a call that has begun to store cannot come to a place where it would have to wait (L6).
+ */
+static int write_in_place(struct daxl_file *file, struct daxl_iov *it, uint64_t off, uint64_t len, uint64_t owner, bool *ret_done)
 {
 	struct daxl_inode *ino = file->ino;
 	unsigned shift = ino->pool->block_shift, stripe;
 	daxl_fblk_t start = daxl_bytes_to_blocks_down(off, shift), end = daxl_bytes_to_blocks_up(off + len, shift);
-	uint64_t done = 0;
-	bool possible = true;
-	int rc;
+	struct store s = { .pool = ino->pool, .it = it, .off = off, .len = len };
+	int rc = daxl_writer_enter(ino->rl, start, end, &stripe);
 
-	*ret_done = 0;
-	if (off / PIECE != (off + len - 1) / PIECE) { /* all or nothing as far as that can be seen: no byte is stored before all is waited for (L6) */
-		daxl_rcu_read_lock();
-		possible = in_place_possible(ino, daxl_version_get(ino), off, len);
-		daxl_rcu_read_unlock();
-		if (!possible)
-			return 0;
-	}
-	rc = daxl_writer_enter(ino->rl, start, end, &stripe);
+	*ret_done = false;
 	if (rc)
 		return rc;
-	if (daxl_solid_conflict(ino->rl, start, end, owner))
-		possible = false;
-	while (possible && done < len) {
-		struct store s = { .pool = ino->pool, .it = it, .off = off + done, .len = daxl_min_u64(len - done, PIECE - (off + done) % PIECE) };
-
+	if (!daxl_solid_conflict(ino->rl, start, end, owner)) {
 		daxl_rcu_read_lock();
-		const struct daxl_version *v = daxl_version_get(ino);
-
-		possible = store_in_place(ino, v, &s);
+		*ret_done = store_in_place(ino, daxl_version_get(ino), &s);
 		daxl_rcu_read_unlock();
-		if (possible)
-			done += s.len;
 	}
-	if (done)
+	if (*ret_done)
 		daxl_media_fence(ino->pool->media);
 	daxl_writer_leave(ino->rl, stripe);
-	*ret_done = done;
 	return 0;
 }
 
@@ -169,6 +130,8 @@ struct write_walk {
 	daxl_nblk_t need;
 	struct daxl_iov it;
 };
+
+static void write_last(struct daxl_op *op);
 
 /* Whether the call covers only part of the blocks [at, at + len) at their edges. */
 static void edges(const struct write_walk *ww, daxl_fblk_t at, daxl_nblk_t len, uint64_t *ret_head, uint64_t *ret_tail)
@@ -227,6 +190,13 @@ static int plan_write(struct daxl_op *op)
 	return 0;
 }
 
+static bool is_busy(struct daxl_op *op, daxl_fblk_t at)
+{
+	daxl_fblk_t s, e;
+
+	return daxl_break_busy(&op->brk, op->clauses, op->nclauses, 0, at, at + 1, &s, &e);
+}
+
 /*
  * How the first blocks of a mapped run are to be written: *ret_n blocks from at have one answer. True: by new blocks, because the write is
  * atomic, or they are shared, or are busy under limbo and either the partly written edge of an unwritten run or the old tail of a growing file.
@@ -234,9 +204,8 @@ static int plan_write(struct daxl_op *op)
 static bool by_new_blocks(const struct write_walk *ww, daxl_fblk_t at, daxl_blk_t blk, daxl_nblk_t len, bool unwritten,
                           daxl_nblk_t *ret_n)
 {
-	const struct daxl_op *op = &ww->w->op;
+	struct daxl_op *op = &ww->w->op;
 	bool shared = daxl_space_is_shared(op->pool->space, blk, len, ret_n);
-	daxl_fblk_t s, e;
 
 	if (ww->w->atomic) {
 		*ret_n = len;
@@ -251,7 +220,7 @@ static bool by_new_blocks(const struct write_walk *ww, daxl_fblk_t at, daxl_blk_
 		if (ww->end <= size || daxl_offset_in_block(size, op->shift) == 0 || at > old_tail)
 			return false;
 		*ret_n = at < old_tail ? daxl_min_u64(*ret_n, old_tail - at) : 1;
-		return at == old_tail && daxl_busy_range(op->f[0].ino->rl, at, at + 1, &s, &e);
+		return at == old_tail && is_busy(op, at);
 	}
 	uint64_t base = daxl_op_bytes(op, at), block = daxl_op_bytes(op, 1);
 
@@ -262,7 +231,7 @@ static bool by_new_blocks(const struct write_walk *ww, daxl_fblk_t at, daxl_blk_
 		return false;
 	}
 	*ret_n = 1;
-	return daxl_busy_range(op->f[0].ino->rl, at, at + 1, &s, &e);
+	return is_busy(op, at);
 }
 
 /* Blocks of the call within run: how many new ones it takes. */
@@ -303,7 +272,7 @@ static void fill(struct write_walk *ww, daxl_fblk_t at, daxl_nblk_t n, daxl_blk_
 }
 
 /* New blocks for [at, at + len): filled and mapped. copy: they replace the blocks from old. */
-static int write_new(struct write_walk *ww, daxl_fblk_t at, daxl_nblk_t len, bool copy, daxl_blk_t old)
+static int DAXL_HOLDS(FILE) write_new(struct write_walk *ww, daxl_fblk_t at, daxl_nblk_t len, bool copy, daxl_blk_t old)
 {
 	struct daxl_op *op = &ww->w->op;
 	daxl_blk_t hint = daxl_op_hint(op, 0, at);
@@ -325,8 +294,17 @@ static int write_new(struct write_walk *ww, daxl_fblk_t at, daxl_nblk_t len, boo
 	return rc;
 }
 
-/* Blocks [at, at + len) mapped to blk: stored in place; an unwritten run gets its rest zeroed and is converted. */
-static int write_mapped(struct write_walk *ww, daxl_fblk_t at, daxl_nblk_t len, daxl_blk_t blk, bool unwritten)
+/* How many of the call's len bytes, from head in block at on, lie below the present size. */
+static uint64_t seen_bytes(const struct daxl_op *op, daxl_fblk_t at, uint64_t head, uint64_t len)
+{
+	uint64_t from = daxl_op_bytes(op, at) + head, size = op->f[0].v->size;
+
+	return from < size ? daxl_min_u64(len, size - from) : 0;
+}
+
+/* Blocks [at, at + len) mapped to blk: an unwritten run is filled, its rest zeroed, and converted; of written blocks, what is seen now is left to write_last. */
+static int DAXL_HOLDS(FILE)
+write_mapped(struct write_walk *ww, daxl_fblk_t at, daxl_nblk_t len, daxl_blk_t blk, bool unwritten)
 {
 	struct daxl_op *op = &ww->w->op;
 	uint64_t head, tail;
@@ -336,12 +314,51 @@ static int write_mapped(struct write_walk *ww, daxl_fblk_t at, daxl_nblk_t len, 
 		return daxl_op_convert(op, 0, at, len);
 	}
 	edges(ww, at, len, &head, &tail);
-	store_iov(op->pool->media, daxl_pool_addr(op->pool, blk) + head, &ww->it, daxl_op_bytes(op, len) - head - tail);
-	op->stored = true;
+	uint64_t size = daxl_op_bytes(op, len) - head - tail, seen = seen_bytes(op, at, head, size);
+
+	daxl_iov_skip(&ww->it, seen);
+	if (seen)
+		op->last = write_last;
+	if (seen < size) { /* must be durable when the new size is */
+		store_iov(op->pool->media, daxl_pool_addr(op->pool, blk) + head + seen, &ww->it, size - seen);
+		op->stored = true;
+	}
 	return 0;
 }
 
-static int write_run(daxl_fblk_t at, const struct daxl_run *run, void *arg)
+/* Pieces of a run of the old map: those that were written and have stayed where they were get their bytes, the others have them. */
+static int write_last_run(daxl_fblk_t at, const struct daxl_run *run, void *arg)
+{
+	struct write_walk *ww = arg;
+	struct daxl_op *op = &ww->w->op;
+
+	for (daxl_nblk_t i = 0, n; i < run->len; i += n) {
+		struct daxl_run now;
+		uint64_t head, tail;
+
+		daxl_rope_lookup(daxl_op_root(op, 0), at + i, &now);
+		n = daxl_min_u64(now.len, run->len - i);
+		edges(ww, at + i, n, &head, &tail);
+		uint64_t len = daxl_op_bytes(op, n) - head - tail, seen = 0;
+
+		if (run->flags == 0 && now.blk == run->blk + i) {
+			seen = seen_bytes(op, at + i, head, len);
+			store_iov(op->pool->media, daxl_pool_addr(op->pool, now.blk) + head, &ww->it, seen);
+		}
+		daxl_iov_skip(&ww->it, len - seen);
+	}
+	return 0;
+}
+
+static void write_last(struct daxl_op *op)
+{
+	struct write_op *w = daxl_container_of(op, struct write_op, op);
+	struct write_walk ww = { .w = w, .off = w->off, .end = w->off + w->len, .it = w->data };
+
+	(void)daxl_rope_walk(op->f[0].v->root, daxl_op_blk_down(op, ww.off), daxl_op_blk_up(op, ww.end), write_last_run, &ww);
+}
+
+static int DAXL_HOLDS(FILE) write_run(daxl_fblk_t at, const struct daxl_run *run, void *arg)
 {
 	struct write_walk *ww = arg;
 	bool unwritten = run->flags & DAXL_RUN_UNWRITTEN;
@@ -350,18 +367,18 @@ static int write_run(daxl_fblk_t at, const struct daxl_run *run, void *arg)
 	if (run->flags & DAXL_RUN_HOLE)
 		return write_new(ww, at, run->len, false, 0);
 	for (daxl_nblk_t i = 0, n; !rc && i < run->len; i += n) {
-		if (by_new_blocks(ww, at + i, run->blk + i, run->len - i, unwritten, &n)) {
-			rc = daxl_op_limbo(&ww->w->op, 0, at + i, at + i + n);
-			if (!rc)
-				rc = write_new(ww, at + i, n, !unwritten, run->blk + i);
-		} else {
+		bool fresh = by_new_blocks(ww, at + i, run->blk + i, run->len - i, unwritten, &n);
+
+		rc = daxl_op_limbo(&ww->w->op, 0, at + i, at + i + n); /* also who is late without pins is over */
+		if (!rc && fresh)
+			rc = write_new(ww, at + i, n, !unwritten, run->blk + i);
+		else if (!rc)
 			rc = write_mapped(ww, at + i, n, run->blk + i, unwritten);
-		}
 	}
 	return rc;
 }
 
-static int build_write(struct daxl_op *op)
+static int DAXL_HOLDS(FILE) build_write(struct daxl_op *op)
 {
 	struct write_op *w = daxl_container_of(op, struct write_op, op);
 	const struct daxl_version *v = op->f[0].v;
@@ -422,7 +439,7 @@ static const struct daxl_recipe write_recipe = {
 	.limbo_ok = true,
 };
 
-/* What could not be stored in place: all of the call, or what is left of it. Apart, so that the other way needs none of its stack. */
+/* What could not be stored in place. Apart, so that the other way needs none of its stack. */
 static __attribute__((noinline)) int write_as_operation(struct daxl_file *file, const struct daxl_iov *data, uint64_t off,
                                                         bool append, unsigned flags, const struct daxl_wait *wait,
                                                         const struct daxl_wait *def)
@@ -443,7 +460,7 @@ ssize_t daxl_do_write(struct daxl_file *file, const struct iovec *iov, int iovcn
 	const struct daxl_wait *eff = wait ? wait : def;
 	bool atomic = flags & DAXL_WRITE_ATOMIC;
 	struct daxl_iov data;
-	uint64_t done = 0;
+	bool done = false;
 	int rc = 0;
 
 	daxl_iov_init(&data, iov, iovcnt);
@@ -453,9 +470,7 @@ ssize_t daxl_do_write(struct daxl_file *file, const struct iovec *iov, int iovcn
 		return 0;
 	if (!append && !atomic && !(eff && eff->held)) /* whether a held break covers it, the operation finds out */
 		rc = write_in_place(file, &data, off, len, eff ? eff->owner : 0, &done);
-	if (!rc && done < len)
-		rc = write_as_operation(file, &data, off + done, append, flags, wait, def);
-	if (rc)
-		return done ? (ssize_t)done : rc;
-	return (ssize_t)len;
+	if (!rc && !done)
+		rc = write_as_operation(file, &data, off, append, flags, wait, def);
+	return rc ? rc : (ssize_t)len;
 }

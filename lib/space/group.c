@@ -50,7 +50,8 @@ static uint64_t mask_of(unsigned word, unsigned off, unsigned n)
 }
 
 /* Brings the trees up to date with the group, whose lines were full and touched as given before. */
-static inline void update_trees(struct daxl_space *space, uint64_t index, unsigned full, unsigned touched)
+static inline void DAXL_HOLDS(SPIN)
+update_trees(struct daxl_space *space, uint64_t index, unsigned full, unsigned touched)
 {
 	const struct daxl_group *group = &space->groups[index];
 	bool had_part = (touched & ~full) != 0;
@@ -69,7 +70,7 @@ static inline void update_trees(struct daxl_space *space, uint64_t index, unsign
 		daxl_sum_clear(&space->whole, index);
 }
 
-static inline void line_changed(struct daxl_group *group, unsigned line, unsigned used)
+static inline void DAXL_HOLDS(SPIN) line_changed(struct daxl_group *group, unsigned line, unsigned used)
 {
 	uint16_t bit = (uint16_t)(1u << line);
 

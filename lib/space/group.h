@@ -18,6 +18,7 @@
 #define DAXL_SPACE_GROUP_H
 
 #include "base/compiler.h"
+#include "base/role.h"
 #include "base/units.h"
 #include "base/spin.h"
 
@@ -35,9 +36,9 @@ _Static_assert(DAXL_LINE_BLOCKS * DAXL_GROUP_LINES == DAXL_GROUP_BLOCKS, "a grou
 struct DAXL_CACHE_ALIGNED daxl_group {
 	uint32_t lock;                        /* 1: held */
 	uint32_t shared;                      /* blocks with more than one reference; lock, read by anyone */
-	uint16_t full;                        /* lines without a free block; lock */
-	uint16_t touched;                     /* lines with a used block; lock */
-	uint16_t line_used[DAXL_GROUP_LINES]; /* lock */
+	uint16_t full DAXL_GUARDED(SPIN);     /* lines without a free block */
+	uint16_t touched DAXL_GUARDED(SPIN);  /* lines with a used block */
+	uint16_t line_used[DAXL_GROUP_LINES] DAXL_GUARDED(SPIN);
 };
 _Static_assert(sizeof(struct daxl_group) == DAXL_CACHE_LINE, "one line of state a group");
 
@@ -68,9 +69,9 @@ daxl_blk_t daxl_bits_next_used(const uint64_t *bits, daxl_blk_t from, daxl_blk_t
  * n blocks from offset off of the group, all free, become used (all used, become free); the group's lock is held.
  * Keeps the trees.
  */
-void daxl_group_take(struct daxl_space *space, uint64_t index, unsigned off, unsigned n);
-void daxl_group_give(struct daxl_space *space, uint64_t index, unsigned off, unsigned n);
+void daxl_group_take(struct daxl_space *space, uint64_t index, unsigned off, unsigned n) DAXL_HOLDS(SPIN);
+void daxl_group_give(struct daxl_space *space, uint64_t index, unsigned off, unsigned n) DAXL_HOLDS(SPIN);
 /* ORs mask into word of the group, whose lock is held; returns how many blocks became used. */
-unsigned daxl_group_merge_word(struct daxl_space *space, uint64_t index, unsigned word, uint64_t mask);
+unsigned daxl_group_merge_word(struct daxl_space *space, uint64_t index, unsigned word, uint64_t mask) DAXL_HOLDS(SPIN);
 
 #endif

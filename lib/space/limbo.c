@@ -16,6 +16,7 @@ struct daxl_limbo {
 	struct daxl_blkrun *run;
 	size_t nruns, room;
 	daxl_nblk_t blocks;
+	bool entered; /* atomic */
 };
 
 int daxl_limbo_create(struct daxl_space *space, void (*done)(void *arg), void *arg, struct daxl_limbo **ret_limbo)
@@ -48,6 +49,7 @@ int daxl_limbo_add(struct daxl_limbo *limbo, daxl_blk_t blk, daxl_nblk_t len)
 		limbo->run = run;
 		limbo->room = room;
 	}
+	assert(limbo->run);
 	err = daxl_space_ref(limbo->space, blk, len);
 	if (err)
 		return err;
@@ -63,6 +65,11 @@ int daxl_limbo_add(struct daxl_limbo *limbo, daxl_blk_t blk, daxl_nblk_t len)
 daxl_nblk_t daxl_limbo_blocks(const struct daxl_limbo *limbo)
 {
 	return limbo->blocks;
+}
+
+daxl_nblk_t daxl_limbo_enter(struct daxl_limbo *limbo)
+{
+	return __atomic_exchange_n(&limbo->entered, true, __ATOMIC_RELAXED) ? 0 : limbo->blocks;
 }
 
 void daxl_limbo_get(struct daxl_limbo *limbo)

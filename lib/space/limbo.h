@@ -20,6 +20,8 @@ int daxl_limbo_create(struct daxl_space *space, void (*done)(void *arg), void *a
 /* Before it is shared with others: takes one more reference on the blocks (-ENOMEM). */
 int daxl_limbo_add(struct daxl_limbo *limbo, daxl_blk_t blk, daxl_nblk_t len);
 daxl_nblk_t daxl_limbo_blocks(const struct daxl_limbo *limbo);
+/* Its blocks have become somebody's to keep: how many, the first time; then 0. For counting. */
+daxl_nblk_t daxl_limbo_enter(struct daxl_limbo *limbo);
 void daxl_limbo_get(struct daxl_limbo *limbo);
 void daxl_limbo_put(struct daxl_limbo *limbo);
 /* Blocks in limbo in this space, for stat; one that is in two lists counts twice. */

@@ -51,7 +51,7 @@ void daxl_page_table_init(struct daxl_page_table *pages)
 	daxl_mutex_init(&pages->mutex, DAXL_RANK_SPACE);
 }
 
-void daxl_page_table_fini(struct daxl_page_table *pages)
+void DAXL_ALONE daxl_page_table_fini(struct daxl_page_table *pages)
 {
 	for (uint64_t i = 0; i < pages->nbuckets; i++) {
 		struct daxl_page_block *pb = pages->bucket[i];
@@ -73,7 +73,7 @@ static uint64_t bucket_of(daxl_blk_t blk, uint64_t nbuckets)
 }
 
 /* The page block of blk or NULL; the table's mutex is held, here and below. */
-static struct daxl_page_block *table_find(const struct daxl_page_table *pages, daxl_blk_t blk)
+static struct daxl_page_block DAXL_HOLDS(SPACE) *table_find(const struct daxl_page_table *pages, daxl_blk_t blk)
 {
 	struct daxl_page_block *pb = pages->nbuckets ? pages->bucket[bucket_of(blk, pages->nbuckets)] : NULL;
 
@@ -83,10 +83,10 @@ static struct daxl_page_block *table_find(const struct daxl_page_table *pages, d
 }
 
 /* Doubles the buckets; on failure they stay, which is fatal only while there are none. */
-static bool table_widen(struct daxl_page_table *pages)
+static bool DAXL_HOLDS(SPACE) table_widen(struct daxl_page_table *pages)
 {
 	uint64_t nbuckets = pages->nbuckets ? pages->nbuckets * 2 : 16;
-	struct daxl_page_block **bucket = daxl_zalloc(nbuckets * sizeof(*bucket));
+	struct daxl_page_block **bucket = daxl_zalloc(nbuckets * sizeof(*bucket)); /* NOLINT(bugprone-sizeof-expression): pointers */
 
 	if (!bucket)
 		return pages->nbuckets != 0;
@@ -107,7 +107,7 @@ static bool table_widen(struct daxl_page_table *pages)
 	return true;
 }
 
-static void partial_add(struct daxl_page_table *pages, struct daxl_page_block *pb)
+static void DAXL_HOLDS(SPACE) partial_add(struct daxl_page_table *pages, struct daxl_page_block *pb)
 {
 	pb->next = pages->partial;
 	pb->pprev = &pages->partial;
@@ -125,14 +125,14 @@ static void partial_remove(struct daxl_page_block *pb)
 }
 
 /* A page block without a block or a page, with room for it in the table; NULL: no memory. */
-static struct daxl_page_block *table_prepare(struct daxl_page_table *pages)
+static struct daxl_page_block DAXL_HOLDS(SPACE) *table_prepare(struct daxl_page_table *pages)
 {
 	if (pages->count >= pages->nbuckets && !table_widen(pages))
 		return NULL;
 	return daxl_zalloc(sizeof(struct daxl_page_block));
 }
 
-static void table_insert(struct daxl_page_table *pages, struct daxl_page_block *pb, daxl_blk_t blk)
+static void DAXL_HOLDS(SPACE) table_insert(struct daxl_page_table *pages, struct daxl_page_block *pb, daxl_blk_t blk)
 {
 	struct daxl_page_block **head = &pages->bucket[bucket_of(blk, pages->nbuckets)];
 
@@ -143,7 +143,7 @@ static void table_insert(struct daxl_page_table *pages, struct daxl_page_block *
 	partial_add(pages, pb);
 }
 
-static void table_remove(struct daxl_page_table *pages, struct daxl_page_block *pb)
+static void DAXL_HOLDS(SPACE) table_remove(struct daxl_page_table *pages, struct daxl_page_block *pb)
 {
 	struct daxl_page_block **at = &pages->bucket[bucket_of(pb->blk, pages->nbuckets)];
 
@@ -220,7 +220,7 @@ static int take_block(struct daxl_space *space, daxl_page_t avoid, daxl_blk_t *r
 }
 
 /* A page out of a page block, of which there is a new one if need be. */
-static int alloc_packed(struct daxl_space *space, daxl_page_t avoid, daxl_page_t *ret_page)
+static int DAXL_HOLDS(SPACE) alloc_packed(struct daxl_space *space, daxl_page_t avoid, daxl_page_t *ret_page)
 {
 	struct daxl_page_table *pages = &space->pages;
 	struct daxl_page_block *pb;
@@ -237,7 +237,7 @@ static int alloc_packed(struct daxl_space *space, daxl_page_t avoid, daxl_page_t
 	err = take_block(space, avoid, &blk);
 	if (!err) {
 		table_insert(pages, pb, blk);
-		count_free(pages, (int64_t)(1u << pages_log2(space)));
+		count_free(pages, INT64_C(1) << pages_log2(space));
 		if (!page_pick(space, pb, avoid, &i))
 			i = 0;
 		goto found;
@@ -282,7 +282,7 @@ void daxl_page_free(struct daxl_space *space, daxl_page_t page)
 	pb->in_use--;
 	count_free(&space->pages, 1);
 	if (pb->in_use == 0) {
-		count_free(&space->pages, -(int64_t)(1u << pages_log2(space)));
+		count_free(&space->pages, -(INT64_C(1) << pages_log2(space)));
 		table_remove(&space->pages, pb);
 		daxl_space_unref(space, blk, 1);
 	} else if (!pb->pprev) {
@@ -292,7 +292,7 @@ void daxl_page_free(struct daxl_space *space, daxl_page_t page)
 }
 
 /* The page block of blk, made of a free block if there is none; the mutex is held. */
-static int mark_block(struct daxl_space *space, daxl_blk_t blk, struct daxl_page_block **ret_pb)
+static int DAXL_HOLDS(SPACE) mark_block(struct daxl_space *space, daxl_blk_t blk, struct daxl_page_block **ret_pb)
 {
 	struct daxl_page_block *pb = table_find(&space->pages, blk);
 	int err;
@@ -307,7 +307,7 @@ static int mark_block(struct daxl_space *space, daxl_blk_t blk, struct daxl_page
 			return err;
 		}
 		table_insert(&space->pages, pb, blk);
-		count_free(&space->pages, (int64_t)(1u << pages_log2(space)));
+		count_free(&space->pages, INT64_C(1) << pages_log2(space));
 	}
 	*ret_pb = pb;
 	return 0;

@@ -3,7 +3,7 @@
  * Accounting: how many free blocks are promised to nobody.
  *
  * The number is the sum of `avail`, which all threads share, and of a small stash in each slot, which mostly one
- * thread uses: two threads that reserve and free a block at a time do not pass one cache line to and fro. It never
+ * thread uses: two threads that reserve and free a block at a time do not pass one cache line back and forth. It never
  * promises too much: a number is taken out of one place before it goes anywhere else. And it never promises too
  * little, which a request for the last block would notice:
  *
@@ -17,6 +17,7 @@
 #include <errno.h>
 
 #include "base/error.h"
+#include "base/hook.h"
 #include "base/thread.h"
 #include "space/space_impl.h"
 
@@ -120,7 +121,7 @@ void daxl_space_avail_add(struct daxl_space *space, uint64_t n)
 
 int daxl_space_reserve(struct daxl_space *space, enum daxl_space_class cls, daxl_nblk_t n)
 {
-	if (n == 0 || daxl_likely(daxl_space_avail_sub(space, n, cls == DAXL_SPACE_DATA ? space->keep_back : 0)))
+	if (n == 0 || (!DAXL_FAULT("space.reserve") && daxl_likely(daxl_space_avail_sub(space, n, cls == DAXL_SPACE_DATA ? space->keep_back : 0))))
 		return 0;
 	return daxl_fail(ENOSPC, "no room for %llu more blocks", (unsigned long long)n);
 }

@@ -67,38 +67,72 @@ static void group_shared_add(struct daxl_group *group, int32_t n)
 	__atomic_store_n(&group->shared, group->shared + (uint32_t)n, __ATOMIC_RELAXED);
 }
 
-int daxl_space_ref(struct daxl_space *space, daxl_blk_t blk, daxl_nblk_t len)
+int daxl_refs_begin(struct daxl_refs *refs, struct daxl_space *space)
 {
-	daxl_nblk_t before = 0; /* blocks that were shared already */
-	daxl_nblk_t rest = len;
-	uint32_t *shares;
-	int err;
+	if (DAXL_FAULT("space.ref"))
+		return daxl_fail(ENOMEM, "no memory to share blocks");
+	*refs = (struct daxl_refs){ .space = space };
+	return need_shares(space, &refs->shares);
+}
+
+/* Lets the group go; its count and the space's are right again. */
+static void DAXL_UNCHECKED refs_unlock(struct daxl_refs *refs)
+{
+	struct daxl_group *group = refs->group;
+
+	if (!group)
+		return;
+	group_shared_add(group, (int32_t)refs->fresh);
+	daxl_spin_unlock(&group->lock);
+	if (refs->fresh != DAXL_GROUP_BLOCKS)
+		__atomic_fetch_sub(&refs->space->shared, DAXL_GROUP_BLOCKS - refs->fresh, __ATOMIC_RELAXED);
+	refs->group = NULL;
+	refs->fresh = 0;
+}
+
+/* The space counts all of the group as shared until it is known how many are: it must never be too few. */
+static void DAXL_UNCHECKED refs_lock(struct daxl_refs *refs, struct daxl_group *group)
+{
+	refs_unlock(refs);
+	__atomic_fetch_add(&refs->space->shared, DAXL_GROUP_BLOCKS, __ATOMIC_RELAXED);
+	daxl_spin_lock(&group->lock);
+	refs->group = group;
+}
+
+void daxl_refs_add(struct daxl_refs *refs, daxl_blk_t blk, daxl_nblk_t len)
+{
+	struct daxl_space *space = refs->space;
 
 	assert(daxl_space_inside(space, blk, len));
-	if (DAXL_FAULT("space.ref"))
-		return daxl_fail(ENOMEM, "no memory to share blocks %llu+%llu", (unsigned long long)blk,
-		                 (unsigned long long)len);
-	err = need_shares(space, &shares);
-	if (err)
-		return err;
-	__atomic_fetch_add(&space->shared, len, __ATOMIC_RELAXED);
-	while (rest) {
-		unsigned n = daxl_group_piece(blk, rest), fresh = 0;
+	while (len) {
 		struct daxl_group *group = &space->groups[daxl_group_of(blk)];
+		unsigned n = daxl_group_piece(blk, len);
 
-		daxl_spin_lock(&group->lock);
+		if (group != refs->group)
+			refs_lock(refs, group);
 		for (unsigned i = 0; i < n; i++) {
 			assert(daxl_space_bit(space, blk + i));
-			fresh += raise_share(shares, blk + i);
+			refs->fresh += raise_share(refs->shares, blk + i);
 		}
-		group_shared_add(group, (int32_t)fresh);
-		daxl_spin_unlock(&group->lock);
-		before += n - fresh;
 		blk += n;
-		rest -= n;
+		len -= n;
 	}
-	if (before)
-		__atomic_fetch_sub(&space->shared, before, __ATOMIC_RELAXED);
+}
+
+void daxl_refs_end(struct daxl_refs *refs)
+{
+	refs_unlock(refs);
+}
+
+int daxl_space_ref(struct daxl_space *space, daxl_blk_t blk, daxl_nblk_t len)
+{
+	struct daxl_refs refs;
+	int err = daxl_refs_begin(&refs, space);
+
+	if (err)
+		return err;
+	daxl_refs_add(&refs, blk, len);
+	daxl_refs_end(&refs);
 	return 0;
 }
 
@@ -106,7 +140,7 @@ int daxl_space_ref(struct daxl_space *space, daxl_blk_t blk, daxl_nblk_t len)
  * Drops a reference on each of n blocks in one group, whose lock is held, where some are shared. Returns how many
  * became free, and in *ret_cleared how many are shared no more.
  */
-static unsigned drop_shared(struct daxl_space *space, uint32_t *shares, daxl_blk_t blk, unsigned n,
+static unsigned DAXL_HOLDS(SPIN) drop_shared(struct daxl_space *space, uint32_t *shares, daxl_blk_t blk, unsigned n,
                             unsigned *ret_cleared)
 {
 	uint64_t index = daxl_group_of(blk);

@@ -125,7 +125,7 @@ void daxl_space_destroy(struct daxl_space *space)
 }
 
 /* Makes the arrays fit; grow_mutex is held. */
-static int prepare(struct daxl_space *space, daxl_nblk_t new_nblocks)
+static int DAXL_HOLDS(SPACE) prepare(struct daxl_space *space, daxl_nblk_t new_nblocks)
 {
 	daxl_nblk_t old = daxl_space_nblocks(space);
 

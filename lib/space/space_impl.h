@@ -25,12 +25,12 @@ struct daxl_page_block;
 
 /* The blocks that metadata pages are packed into, when a block is larger than a page. */
 struct daxl_page_table {
-	struct daxl_mutex mutex;
-	struct daxl_page_block **bucket; /* by block number; mutex */
-	uint64_t nbuckets;               /* power of two, 0 at first; mutex */
-	uint64_t count;                  /* page blocks; mutex */
+	DAXL_MUTEX(SPACE) mutex;
+	struct daxl_page_block **bucket DAXL_GUARDED(SPACE); /* by block number */
+	uint64_t nbuckets DAXL_GUARDED(SPACE); /* power of two, 0 at first */
+	uint64_t count DAXL_GUARDED(SPACE); /* page blocks */
 	uint64_t free;                   /* pages not in use in page blocks; changed under mutex, atomic */
-	struct daxl_page_block *partial; /* those with a free page, most recently touched first; mutex */
+	struct daxl_page_block *partial DAXL_GUARDED(SPACE); /* those with a free page, most recently touched first */
 	daxl_blk_t hint[2];              /* behind the last block taken for a first, a second copy; atomic */
 };
 
@@ -46,7 +46,7 @@ struct daxl_space {
 	daxl_nblk_t keep_back;
 	daxl_nblk_t capacity;  /* blocks that the reserved address space has room for */
 	daxl_nblk_t nblocks;   /* atomic; changed under grow_mutex */
-	daxl_nblk_t prepared;  /* the arrays have room for so many, if that is more; grow_mutex */
+	daxl_nblk_t prepared DAXL_GUARDED(SPACE); /* the arrays have room for so many, if that is more */
 	uint64_t *bits;        /* words: stored under their group's lock, atomic */
 	struct daxl_group *groups;
 	uint32_t *shares;      /* references beyond the first, by block; NULL until one is shared; atomic, grow_mutex */
@@ -54,7 +54,7 @@ struct daxl_space {
 	struct daxl_sum whole; /* groups with a line wholly free */
 	struct daxl_arena self_arena; /* this struct and the trees */
 	struct daxl_arena bits_arena, groups_arena, shares_arena;
-	struct daxl_mutex grow_mutex;
+	DAXL_MUTEX(SPACE) grow_mutex;
 	struct daxl_page_table pages;
 
 	/*
@@ -106,9 +106,10 @@ void daxl_space_avail_add(struct daxl_space *space, uint64_t n);
  * All of [blk, blk + len), which lies in the pool, becomes used; false, and nothing did, when a block of it is used.
  * Counts nothing.
  */
-bool daxl_space_claim(struct daxl_space *space, daxl_blk_t blk, daxl_nblk_t len);
+bool daxl_space_claim(struct daxl_space *space, daxl_blk_t blk, daxl_nblk_t len) DAXL_TAKES(SPIN);
 /* One block in [from, to), of the caller's reservation; false when there is none. */
-bool daxl_space_take_one_in(struct daxl_space *space, daxl_blk_t from, daxl_blk_t to, daxl_blk_t *ret_blk);
+bool daxl_space_take_one_in(struct daxl_space *space, daxl_blk_t from, daxl_blk_t to, daxl_blk_t *ret_blk)
+	DAXL_TAKES(SPIN);
 
 /* Reserves address space for max bytes, or at least for bytes, and makes bytes accessible; -ENOMEM. */
 int daxl_arena_init(struct daxl_arena *arena, size_t bytes, size_t max);

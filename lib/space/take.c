@@ -58,7 +58,7 @@ struct piece {
  * With blk's group locked on entry (of which off.. is free for n): takes them, unlocks, and goes on into the groups
  * behind while they continue.
  */
-static daxl_nblk_t take_on(struct daxl_space *space, daxl_blk_t blk, unsigned n, daxl_nblk_t want)
+static daxl_nblk_t DAXL_UNLOCKS(SPIN) take_on(struct daxl_space *space, daxl_blk_t blk, unsigned n, daxl_nblk_t want)
 {
 	uint64_t index = daxl_group_of(blk);
 	daxl_nblk_t got = n;
@@ -134,7 +134,8 @@ static void fit_in_line(const uint64_t *bits, unsigned line, unsigned want, unsi
  * The best piece for want in the partly used lines of a locked group, those from offset near on first; len 0 when
  * there is none.
  */
-static struct piece fit_in_group(const struct daxl_space *space, uint64_t index, unsigned near, unsigned want,
+static struct piece DAXL_HOLDS(SPIN)
+fit_in_group(const struct daxl_space *space, uint64_t index, unsigned near, unsigned want,
                                  unsigned align)
 {
 	const struct daxl_group *group = &space->groups[index];

@@ -186,6 +186,16 @@ static void impossible_log(struct daxl_md_super *super)
 	super->log_off = super->pool_size;
 }
 
+/* Makes the checksum of the superblock copy at the offset wrong. */
+static void spoil_super(int fd, uint64_t at)
+{
+	unsigned char byte;
+
+	ck_assert_int_eq(pread(fd, &byte, 1, (off_t)at + 100), 1);
+	byte ^= 0xff; /* not a fixed value: it may have that already */
+	ck_assert_int_eq(pwrite(fd, &byte, 1, (off_t)at + 100), 1);
+}
+
 /* --- create --- */
 
 START_TEST(create_refuses_sizes)
@@ -538,7 +548,6 @@ START_TEST(damaged_superblocks)
 {
 	struct daxl_pool *pool;
 	const char *path = closed_pool();
-	unsigned char bad = 0xff;
 
 	patch(path, impossible_block_size, 3);
 	never_opens(path, EUCLEAN);
@@ -552,7 +561,7 @@ START_TEST(damaged_superblocks)
 
 		for (int i = 0; i < 3; i++)
 			if (i != left)
-				ck_assert_int_eq(pwrite(fd, &bad, 1, (off_t)at[i] + 100), 1);
+				spoil_super(fd, at[i]);
 		close(fd);
 		if (left == 3) {
 			never_opens(path, EUCLEAN);
@@ -831,7 +840,6 @@ START_TEST(check_says_what_it_finds_and_can_be_ended)
 {
 	struct findings seen = {0};
 	const char *path = closed_pool();
-	unsigned char bad = 0xff;
 
 	fails(daxl_check("/nonexistent/pool", 0, NULL, NULL), ENOENT);
 	fails(daxl_check("/dev/null/pool", 0, NULL, NULL), ENOTDIR);
@@ -846,7 +854,7 @@ START_TEST(check_says_what_it_finds_and_can_be_ended)
 
 	int fd = open(path, O_RDWR | O_CLOEXEC);
 
-	ck_assert_int_eq(pwrite(fd, &bad, 1, 2 * (off_t)MIB + 100), 1);
+	spoil_super(fd, 2 * MIB);
 	close(fd);
 	uint64_t was = api_hash(path);
 

@@ -161,7 +161,7 @@ static const struct {
 } calls[] = {
 	{"write_stable", write_stable, false, false, false},
 	{"write_shared", write_shared, true, true, false},
-	{"write_both", write_both, true, false, false},
+	{"write_both", write_both, true, true, false},
 	{"write_atomic", write_atomic, true, true, false},
 	{"punch", punch, true, true, false},
 	{"punch_edges", punch_edges, true, true, false},

@@ -92,7 +92,7 @@ void state_read(struct daxl_pool *pool, const char *prefix, struct state *state)
 const char *file_layout_differs(const struct mfile *want, const struct mfile *is);
 const char *state_layout_differs(const struct state *want, const struct state *is);
 /*
- * NULL, or where is's bytes are neither want's nor, 8 bytes at a time and only in place (in a block that both have written,
+ * NULL, or where is's bytes are neither those of want nor, 8 bytes at a time and only in place (in a block that both have written,
  * unshared, at the same address), other's. anywhere: in any block.
  */
 const char *state_bytes_differ(const struct state *want, const struct state *other, const struct state *is, bool anywhere);

@@ -3,7 +3,6 @@
 #include <stdlib.h>
 
 #include "api/wall.h"
-#include "base/hook.h"
 #include "crash.h"
 
 int pool_load(void *base, uint64_t size, struct daxl_pool **ret_pool)
@@ -17,7 +16,6 @@ int pool_load(void *base, uint64_t size, struct daxl_pool **ret_pool)
 		daxl_media_close(media);
 		return rc;
 	}
-	(*ret_pool)->stats = daxl_stats_shared_new();
 	return 0;
 }
 
@@ -28,14 +26,10 @@ struct daxl_pool *pool_make(void *base, uint64_t size, const struct daxl_pool_op
 
 	must(daxl_media_open_memory(base, size, false, &media));
 	must(daxl_pool_make_media(media, 0, opts, &pool));
-	pool->stats = daxl_stats_shared_new();
 	return pool;
 }
 
 void pool_crash(struct daxl_pool *pool)
 {
-	struct daxl_stats_shared *stats = pool->stats;
-
 	daxl_pool_abandon(pool);
-	daxl_free(stats);
 }

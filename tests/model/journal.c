@@ -14,8 +14,26 @@
 static char lines[LINES][LINE];
 static uint64_t noted;
 
+/* A number of the choices given: one, two or four bytes. False: they do not reach. */
+static bool choose(uint64_t n, uint64_t *ret)
+{
+	size_t len = n == 0 || n > 65536 ? 4 : n > 256 ? 2 : 1;
+	uint32_t value = 0;
+
+	if ((size_t)(model.choices_end - model.choices) < len)
+		return false;
+	memcpy(&value, model.choices, len);
+	model.choices += len;
+	*ret = n ? value % n : value * UINT64_C(0x9e3779b97f4a7c15);
+	return true;
+}
+
 uint64_t rnd(uint64_t n)
 {
+	uint64_t chosen;
+
+	if (choose(n, &chosen))
+		return chosen;
 	uint64_t z = (model.rng += UINT64_C(0x9e3779b97f4a7c15));
 
 	z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
@@ -90,7 +108,7 @@ void fail(const char *fmt, ...)
 		if (!getenv("DAXL_KEEP"))
 			(void)remove(model.path[i]);
 	fflush(NULL);
-	_Exit(1);
+	abort();
 }
 
 void must(int rc, const char *what)

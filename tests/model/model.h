@@ -134,6 +134,7 @@ struct op {
 
 struct model {
 	uint64_t seed, rng;
+	const unsigned char *choices, *choices_end; /* what rnd goes by before it goes by rng */
 	uint64_t ops, step;
 	uint64_t block, pool_size, start_size; /* the pool's, now and when it was made */
 	unsigned nfiles, nnames, crash_every;
@@ -158,6 +159,16 @@ struct model {
 };
 
 extern struct model model;
+
+/* --- setup.c --- */
+void ops_collect(void);
+void ops_leave_out(const char *names); /* with commas between */
+const struct op *any_op(void);
+const struct op *op_number(unsigned i); /* NULL: there are fewer */
+const char *usual_dir(void);            /* for pools */
+/* Fills in what follows from block, pool_size, nfiles, maxlen and seed. */
+void set_up(const char *dir);
+void clean_up(void);
 
 /* --- journal.c: random numbers, the list of what was done, and the end --- */
 uint64_t rnd(uint64_t n); /* 0 to n - 1 */

@@ -481,7 +481,7 @@ int job_join(struct job *job)
 
 /* --- points --- */
 
-#define POINTS 32u
+#define POINTS 64u
 
 struct point {
 	const char *name;
@@ -617,7 +617,7 @@ int stress_main(int argc, char **argv, Suite *suite)
 {
 	SRunner *runner = srunner_create(suite);
 
-	if (argc > 1) /* one test, by name */
+	if (argc > 1) /* one case, by name */
 		setenv("CK_RUN_CASE", argv[1], 1);
 	srunner_run_all(runner, CK_ENV);
 	int failed = srunner_ntests_failed(runner);

@@ -296,6 +296,26 @@ START_TEST(what_a_held_break_does_not_cover_is_refused_before_it_recalls)
 }
 END_TEST
 
+/* A check that finds nothing is no failure: what daxl_errormsg said before it still stands. */
+START_TEST(a_check_without_findings_leaves_no_message)
+{
+	const char *dir = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+	char path[256], said[1024];
+
+	snprintf(path, sizeof(path), "%s/daxl_stress_check.%ld", dir, (long)getpid());
+	setenv("PMEM2_FORCE_GRANULARITY", "CACHE_LINE", 0);
+	must(daxl_pool_create(path, POOL_SIZE, NULL, &other_pool));
+	must_be(daxl_unlink(other_pool, "no such file"), -ENOENT);
+	snprintf(said, sizeof(said), "%s", daxl_errormsg());
+	must(daxl_pool_close(other_pool));
+	must(daxl_check(path, 0, NULL, NULL));
+	ck_assert_str_eq(daxl_errormsg(), said);
+	must(daxl_check(path, DAXL_CHECK_REPAIR, NULL, NULL));
+	ck_assert_str_eq(daxl_errormsg(), said);
+	unlink(path);
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
 	Suite *suite = suite_create("arguments");
@@ -305,6 +325,7 @@ int main(int argc, char **argv)
 	tcase_add_test(tc, fallocate_and_truncate_refuse_before_they_recall);
 	tcase_add_test(tc, two_file_calls_refuse_before_they_recall);
 	tcase_add_test(tc, writes_breaks_and_grants_refuse_before_they_recall);
+	tcase_add_test(tc, a_check_without_findings_leaves_no_message);
 	tcase_add_test(tc, what_a_held_break_does_not_cover_is_refused_before_it_recalls);
 	suite_add_tcase(suite, tc);
 	return stress_main(argc, argv, suite);

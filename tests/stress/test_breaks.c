@@ -526,89 +526,6 @@ START_TEST(p15_an_owner_with_a_recall_pending_is_not_waited_for)
 }
 END_TEST
 
-struct grabber {
-	struct daxl_file *f;
-	bool stop; /* atomic */
-	unsigned grants;
-};
-
-static int grab_and_pin(void *arg)
-{
-	struct grabber *g = arg;
-
-	while (!__atomic_load_n(&g->stop, __ATOMIC_RELAXED)) {
-		struct holder h = { .returns = true };
-
-		holder_take(&h, g->f, 0, BLK, DAXL_LEASE_READ, 0);
-		for (unsigned i = 0; i < 50 && daxl_lease_pin(h.lease) == 0; i++)
-			daxl_lease_unpin(h.lease);
-		holder_end(&h);
-		__atomic_fetch_add(&g->grants, 1, __ATOMIC_RELAXED);
-	}
-	return 0;
-}
-
-/* P16, L14: eight threads take leases and pin them without end; each break gets its turn. */
-START_TEST(p16_a_stream_of_pins_and_grants_does_not_starve_a_break)
-{
-	struct grabber g = { 0 };
-	struct job jobs[8];
-
-	stress_begin("P16");
-	g.f = stress_file("f", BLK);
-	for (unsigned i = 0; i < 8; i++)
-		job_start_fn(&jobs[i], grab_and_pin, &g);
-	for (unsigned i = 0; i < 100; i++) {
-		struct call call = CALL(.op = OP_BREAK_UNMAP, .file = g.f, .len = BLK);
-
-		call.wait.timeout_ms = DAXL_WAIT_FOREVER;
-		must(call_run(&call));
-	}
-	__atomic_store_n(&g.stop, true, __ATOMIC_RELAXED);
-	for (unsigned i = 0; i < 8; i++)
-		must(job_join(&jobs[i]));
-	must(daxl_close(g.f));
-	stress_end();
-}
-END_TEST
-
-static int punch_on(void *arg)
-{
-	struct grabber *g = arg;
-
-	while (!__atomic_load_n(&g->stop, __ATOMIC_RELAXED)) {
-		struct call call = CALL(.op = OP_PUNCH, .file = g->f, .len = BLK);
-
-		call.wait.timeout_ms = DAXL_WAIT_FOREVER;
-		must(call_run(&call));
-	}
-	return 0;
-}
-
-/* P17, L14: four threads break without end; each grant gets its turn. */
-START_TEST(p17_a_stream_of_breaks_does_not_starve_a_grant)
-{
-	struct grabber g = { 0 };
-	struct job jobs[4];
-
-	stress_begin("P17");
-	g.f = stress_file("f", BLK);
-	for (unsigned i = 0; i < 4; i++)
-		job_start_fn(&jobs[i], punch_on, &g);
-	for (unsigned i = 0; i < 200; i++) {
-		struct holder h = { .returns = true };
-
-		holder_take(&h, g.f, 0, BLK, i % 2 ? DAXL_LEASE_READ : DAXL_LEASE_WRITE, 0);
-		holder_end(&h);
-	}
-	__atomic_store_n(&g.stop, true, __ATOMIC_RELAXED);
-	for (unsigned i = 0; i < 4; i++)
-		must(job_join(&jobs[i]));
-	must(daxl_close(g.f));
-	stress_end();
-}
-END_TEST
-
 static struct daxl_file *order_file;
 static struct holder order_holder;
 
@@ -854,8 +771,6 @@ int main(int argc, char **argv)
 	tcase_add_test(tc, p11_two_files_in_either_order_do_not_deadlock);
 	tcase_add_test(tc, p14_no_wake_up_is_lost);
 	tcase_add_test(tc, p15_an_owner_with_a_recall_pending_is_not_waited_for);
-	tcase_add_test(tc, p16_a_stream_of_pins_and_grants_does_not_starve_a_break);
-	tcase_add_test(tc, p17_a_stream_of_breaks_does_not_starve_a_grant);
 	tcase_add_test(tc, waiters_of_one_range_are_served_in_order_of_arrival);
 	tcase_add_test(tc, p31_a_break_during_a_grant_recalls_the_lease_or_keeps_it_out);
 	tcase_add_test(tc, p31_a_break_behind_a_grant_finds_the_lease);

@@ -86,13 +86,13 @@ static const struct row {
 	{ "truncate to the same size, blocks past it", OP_TRUNCATE, B(6), 0, 7, ALL_U, DAXL_REASON_TRUNCATE, 0, 1, 0, 0 },
 	{ "truncate to the same size, holder before", OP_TRUNCATE, B(6), 0, 5, NOBODY, 0, 0, 1, 0, 0 },
 	{ "truncate up", OP_TRUNCATE, B(9), 0, 5, NOBODY, 0, 0, 0, 0, 0 },
-	{ "growth by truncate", OP_TRUNCATE, B(9), 0, 5, WRITERS_U, 0, B(5) + 100, 0, 0, 0 },
-	{ "growth by write", OP_WRITE, B(7), 10, 5, WRITERS_U, 0, B(5) + 100, 0, 0, 0 },
+	{ "growth by truncate", OP_TRUNCATE, B(9), 0, 5, WRITERS_U, DAXL_REASON_GROWTH, B(5) + 100, 0, 0, 0 },
+	{ "growth by write", OP_WRITE, B(7), 10, 5, WRITERS_U, DAXL_REASON_GROWTH, B(5) + 100, 0, 0, 0 },
 	{ "growth by write in the tail block", OP_WRITE, B(5) + 200, 10, 5, "--WW---UUUrU", 0, B(5) + 100, 0, 0, 0 },
-	{ "growth by atomic write", OP_ATOMIC_WRITE, B(7), 10, 5, WRITERS_U, 0, B(5) + 100, 0, 0, 0 },
-	{ "growth by allocate", OP_ALLOCATE, B(7), 10, 5, WRITERS_U, 0, B(5) + 100, 0, 0, 0 },
+	{ "growth by atomic write", OP_ATOMIC_WRITE, B(7), 10, 5, WRITERS_U, DAXL_REASON_GROWTH, B(5) + 100, 0, 0, 0 },
+	{ "growth by allocate", OP_ALLOCATE, B(7), 10, 5, WRITERS_U, DAXL_REASON_GROWTH, B(5) + 100, 0, 0, 0 },
 	{ "no growth by allocate with the size kept", OP_ALLOCATE_KEEP, B(7), 10, 5, NOBODY, 0, B(5) + 100, 0, 0, 0 },
-	{ "growth by zero range", OP_ZERO, B(7), 10, 5, WRITERS_U, 0, B(5) + 100, 0, 0, 0 },
+	{ "growth by zero range", OP_ZERO, B(7), 10, 5, WRITERS_U, DAXL_REASON_GROWTH, B(5) + 100, 0, 0, 0 },
 	{ "growth, holder before the tail", OP_TRUNCATE, B(9), 0, 1, NOBODY, 0, B(5) + 100, 0, 0, 0 },
 	{ "clone, destination", OP_CLONE, B(1), BLK, 1, ALL_U, DAXL_REASON_CLONE, 0, 0, 0, 0 },
 	{ "clone, destination, beside", OP_CLONE, B(1), BLK, 0, NOBODY, 0, 0, 0, 0, 0 },
@@ -243,7 +243,7 @@ static void check_returned_and_pinned(const struct row *row, unsigned k)
 	scene_end(&s);
 }
 
-/* Live with a pin out: as live, but an own lease is left alone and the call refused. */
+/* P34. Live with a pin out: as live, but an own lease is left alone and the call refused. */
 static void check_pinned(const struct row *row, unsigned k)
 {
 	char want = row->who[k];

@@ -543,6 +543,107 @@ START_TEST(limbo_is_no_answer_to_who_only_has_to_return)
 }
 END_TEST
 
+/* A lease that a write waits for at both levels: for its return, since it is STABLE, and for its pins on a block to be copied. Limbo answers both. */
+START_TEST(limbo_answers_for_a_stable_lease_on_a_shared_block)
+{
+	for (int pinned = 0; pinned < 2; pinned++) {
+		struct holder h = { 0 };
+		struct call call;
+		char was[BLK];
+
+		begin("limbo and STABLE");
+		struct daxl_file *g = stress_file("g", 0);
+
+		must(daxl_clone_range(f, B(1), g, 0, BLK, NULL));
+		take_for(&h, 0, B(3), DAXL_LEASE_READ, DAXL_LEASE_STABLE, 0);
+		if (pinned)
+			must(daxl_lease_pin(h.lease));
+		const char *addr = holder_addr(&h, B(1));
+
+		memcpy(was, addr, BLK);
+		call = call_of(OP_WRITE, 0, B(3), 20, DAXL_ON_TIMEOUT_LIMBO);
+		must(call_run(&call));
+		ck_assert_uint_eq(holder_recalls(&h), 1);
+		ck_assert_int_eq(daxl_lease_state(h.lease), DAXL_LEASE_REVOKED);
+		ck_assert_uint_eq(limbo_now(), (unsigned)pinned);
+		ck_assert_mem_eq(was, addr, BLK); /* what the device reads there is still what it was */
+		if (pinned)
+			daxl_lease_unpin(h.lease);
+		ck_assert_uint_eq(limbo_now(), 0);
+		daxl_lease_free(h.lease);
+		must(daxl_close(g));
+		must(daxl_close(f));
+		stress_end();
+	}
+}
+END_TEST
+
+/* The growth rule is about WRITE leases, under limbo too: READ leases over the tail stay, as long as its block does. */
+START_TEST(growing_under_limbo_leaves_readers_of_the_tail_alone)
+{
+	for (int late = 0; late < 3; late++) { /* no writer; one without pins; one that returns in time */
+		struct holder reader = { 0 }, writer = { .returns = late == 2 };
+		struct call call;
+
+		begin("growth and readers");
+		must(daxl_truncate(f, B(3) + 104, NULL));
+		take_for(&reader, 0, B(4), DAXL_LEASE_READ, 0, 0);
+		must(daxl_lease_pin(reader.lease));
+		const char *addr = holder_addr(&reader, B(3));
+
+		if (late) {
+			take_for(&writer, B(3), BLK, DAXL_LEASE_WRITE, 0, 0);
+			memset(holder_addr(&writer, B(3)) + 104, 0xee, BLK - 104);
+		}
+		call = call_of(OP_TRUNCATE, B(6), 0, 20, DAXL_ON_TIMEOUT_LIMBO);
+		must(call_run(&call));
+		ck_assert_uint_eq(holder_recalls(&reader), 0);
+		ck_assert_int_eq(daxl_lease_state(reader.lease), DAXL_LEASE_LIVE);
+		ck_assert_ptr_eq(holder_addr(&reader, B(3)), addr);
+		ck_assert(all_zero(addr + 104, BLK - 104));
+		if (late) {
+			ck_assert_int_eq(writer.reason, DAXL_REASON_GROWTH);
+			must_be(daxl_lease_commit(writer.lease, B(3), BLK, -1), -ESTALE);
+			daxl_lease_free(writer.lease);
+		}
+		ck_assert_uint_eq(limbo_now(), 0);
+		daxl_lease_unpin(reader.lease);
+		daxl_lease_free(reader.lease);
+		must(daxl_close(f));
+		stress_end();
+	}
+}
+END_TEST
+
+/* Limbo takes out what is busy. A late lease without pins is revoked, and its blocks change in place, or are free at once. */
+START_TEST(what_is_late_but_not_busy_is_not_replaced)
+{
+	static const struct {
+		enum op op;
+		off_t off, len;
+	} calls[] = { { OP_PUNCH, 100, BLK - 200 }, { OP_ZERO, 0, B(2) }, { OP_TRUNCATE, 100, 0 } };
+
+	for (unsigned k = 0; k < 3; k++) {
+		struct holder h = { 0 };
+		struct daxl_extent was, is;
+		struct call call;
+
+		begin("late, not busy");
+		take_for(&h, 0, B(2), DAXL_LEASE_WRITE, 0, 0);
+		must_be(daxl_map(f, 0, BLK, &was, 1), 1);
+		call = call_of(calls[k].op, calls[k].off, calls[k].len, 20, DAXL_ON_TIMEOUT_LIMBO);
+		must(call_run(&call));
+		must_be(daxl_map(f, 0, BLK, &is, 1), 1);
+		ck_assert_msg(was.pool_off == is.pool_off, "%s has replaced a block that nobody pins", op_name[call.op]);
+		ck_assert_int_eq(daxl_lease_state(h.lease), DAXL_LEASE_REVOKED);
+		must_be(daxl_lease_commit(h.lease, 0, BLK, -1), -ESTALE);
+		daxl_lease_free(h.lease);
+		must(daxl_close(f));
+		stress_end();
+	}
+}
+END_TEST
+
 /* L1, P24: limbo counts as a sharer: the file that shares a block in limbo copies before it writes. */
 START_TEST(p24_a_block_in_limbo_is_shared)
 {
@@ -670,8 +771,12 @@ START_TEST(p36_closing_the_pool_lists_what_is_out)
 	must_be(daxl_pool_close(pool), -EBUSY);
 	snprintf(id, sizeof(id), "%llu", (unsigned long long)st.id);
 	ck_assert_msg(strstr(daxl_errormsg(), id) && strstr(daxl_errormsg(), "lease"), "%s", daxl_errormsg());
+	ck_assert_msg(strstr(daxl_errormsg(), "on file 'f' (1 pins)"), "%s", daxl_errormsg());
 	daxl_lease_free(h.lease);
 	must_be(daxl_pool_close(pool), -EBUSY);
+	must(daxl_unlink(pool, "f"));
+	must_be(daxl_pool_close(pool), -EBUSY);
+	ck_assert_msg(strstr(daxl_errormsg(), "on unlinked file #"), "%s", daxl_errormsg());
 	daxl_lease_unpin(h.lease);
 	stress_end();
 }
@@ -747,6 +852,9 @@ int main(int argc, char **argv)
 	tcase_add_test(tc, growing_past_a_late_holder_replaces_its_tail_block);
 	tcase_add_test(tc, a_late_holder_without_pins_is_revoked_by_limbo);
 	tcase_add_test(tc, limbo_is_no_answer_to_who_only_has_to_return);
+	tcase_add_test(tc, limbo_answers_for_a_stable_lease_on_a_shared_block);
+	tcase_add_test(tc, growing_under_limbo_leaves_readers_of_the_tail_alone);
+	tcase_add_test(tc, what_is_late_but_not_busy_is_not_replaced);
 	tcase_add_test(tc, p24_a_block_in_limbo_is_shared);
 	tcase_add_test(tc, p35_everything_may_be_closed_in_any_order);
 	tcase_add_test(tc, p36_closing_the_pool_lists_what_is_out);

@@ -151,6 +151,16 @@ HELP struct daxl_lease *grant(struct file *f, uint64_t start, uint64_t end, cons
 	return lease;
 }
 
+/* The first busy piece of [start, end), whoever is busy on it. */
+HELP bool busy_piece(struct file *f, uint64_t start, uint64_t end, uint64_t *ret_start, uint64_t *ret_end)
+{
+	struct daxl_clause clause = { .start = start, .end = end, .level = DAXL_LEVEL_U, .who = DAXL_WHO_ALL };
+	struct daxl_break brk = { .nparts = 1, .domain = domain };
+
+	brk.part[0].rl = &f->rl;
+	return daxl_break_busy(&brk, &clause, 1, 0, start, end, ret_start, ret_end);
+}
+
 /* A break from enter to the moment where the operation would change the map; leave is the caller's. */
 HELP int open_break(struct daxl_break *brk, struct file *f, uint64_t start, uint64_t end, enum daxl_level level,
                     const struct daxl_wait *wait, bool limbo_ok)

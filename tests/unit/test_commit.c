@@ -564,9 +564,72 @@ START_TEST(a_commit_that_lacks_memory_changes_nothing)
 }
 END_TEST
 
+static sem_t parked, go;
+static const char *hold_at; /* where the RCU worker stops; guarded by the semaphores */
+
+static void hold_worker(const char *point, void *arg)
+{
+	(void)arg;
+	const char *at = __atomic_load_n(&hold_at, __ATOMIC_ACQUIRE);
+	if (at != NULL && strcmp(point, at) == 0) {
+		sem_post(&parked);
+		while (sem_wait(&go) != 0)
+			;
+	}
+}
+
+/* The worker goes on, and stops at point next (NULL: nowhere). */
+static void let_go(const char *point)
+{
+	__atomic_store_n(&hold_at, point, __ATOMIC_RELEASE);
+	sem_post(&go);
+	while (point != NULL && sem_wait(&parked) != 0)
+		;
+}
+
+START_TEST(while_many_versions_are_replaced_the_worker_stays_and_frees)
+{
+	struct box box = box_new(POOL_BYTES);
+	struct daxl_inode *ino = create(&box, "a");
+	ck_assert_int_eq(map_blocks(ino, 0, 100), 0);
+	while (daxl_wait_for_frees(box.pool))
+		;
+	daxl_nblk_t before = free_blocks(box.pool);
+	sem_init(&parked, 0, 0);
+	sem_init(&go, 0, 0);
+	__atomic_store_n(&hold_at, "retire:batch", __ATOMIC_RELEASE);
+	daxl_hook_set(hold_worker, NULL);
+	ck_assert_int_eq(cut_file(ino, 198), 0); /* every second block is mapped */
+	while (sem_wait(&parked) != 0)
+		;
+	ck_assert_uint_eq(free_blocks(box.pool), before + 1);
+	for (unsigned i = 1; i <= 50; i++)
+		ck_assert_int_eq(cut_file(ino, 198 - 2 * i), 0);
+	let_go("retire:pace"); /* fifty at once: it waits for more */
+	ck_assert_uint_eq(free_blocks(box.pool), before + 51);
+	ck_assert_int_eq(cut_file(ino, 96), 0);
+	ck_assert_uint_eq(free_blocks(box.pool), before + 51);
+	/* One is not many: it goes away, and comes back by the way of call_rcu for the next. */
+	let_go(NULL);
+	while (daxl_wait_for_frees(box.pool))
+		;
+	ck_assert_uint_eq(free_blocks(box.pool), before + 52);
+	__atomic_store_n(&hold_at, "retire:batch", __ATOMIC_RELEASE);
+	ck_assert_int_eq(cut_file(ino, 94), 0);
+	while (sem_wait(&parked) != 0)
+		;
+	let_go(NULL);
+	while (daxl_wait_for_frees(box.pool))
+		;
+	ck_assert_uint_eq(free_blocks(box.pool), before + 53);
+	daxl_hook_set(NULL, NULL);
+	daxl_inode_put(ino);
+	box_free(&box);
+}
+END_TEST
+
 /* --- threads --- */
 
-static sem_t parked, go;
 static _Thread_local bool park_me;
 
 static void park(const char *point, void *arg)
@@ -694,6 +757,7 @@ int main(void)
 	tcase_set_timeout(t, 120);
 	tcase_add_test(t, blocks_come_back_after_the_grace_period_not_before);
 	tcase_add_test(t, while_a_checkpoint_runs_blocks_come_back_and_nodes_wait);
+	tcase_add_test(t, while_many_versions_are_replaced_the_worker_stays_and_frees);
 	tcase_add_test(t, a_deleted_file_gives_everything_back);
 	tcase_add_test(t, a_file_can_be_deleted_when_the_pool_is_full);
 	tcase_add_test(t, a_commit_that_lacks_memory_changes_nothing);

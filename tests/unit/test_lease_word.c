@@ -110,7 +110,7 @@ START_TEST(an_implicit_pin_lasts_until_the_return)
 	opts.flags = DAXL_LEASE_IMPLICIT_PIN;
 	struct daxl_lease *l = grant(&fa, 0, 10, &opts);
 
-	ck_assert(daxl_busy_range(&fa.rl, 5, 20, &s, &e));
+	ck_assert(busy_piece(&fa, 5, 20, &s, &e));
 	ck_assert_uint_eq(s, 5);
 	ck_assert_uint_eq(e, 10);
 	ck_assert_int_eq(daxl_lease_stat(l, &st), 0);
@@ -266,6 +266,38 @@ START_TEST(a_downgrade_does_not_let_a_break_go_on)
 		ck_assert_int_eq(daxl_lease_return(l), 0);
 		ck_assert_int_eq(daxl_break_recall(&brk, &writers, 1), 0);
 		daxl_break_leave(&brk);
+		daxl_lease_free(l);
+	}
+}
+END_TEST
+
+static void *break_now(void *arg)
+{
+	struct daxl_wait nowait = DAXL_WAIT_INIT;
+
+	nowait.timeout_ms = 0;
+	*(int *)arg = run_break(&fa, 0, 10, DAXL_LEVEL_U, &nowait);
+	return NULL;
+}
+
+/* The notice is delivered without the range mutex while the holder downgrades: ThreadSanitizer looks at the flags. */
+START_TEST(a_downgrade_while_the_notice_is_delivered)
+{
+	struct daxl_lease_opts opts = DAXL_LEASE_OPTS_INIT;
+
+	opts.mode = DAXL_LEASE_WRITE;
+	opts.flags = DAXL_LEASE_EXCLUSIVE;
+	for (int round = 0; round < 50; round++) {
+		struct daxl_lease *l = grant(&fa, 0, 10, &opts);
+		pthread_t thread;
+		int rc;
+
+		ck_assert_int_eq(pthread_create(&thread, NULL, break_now, &rc), 0);
+		AWAIT(daxl_lease_state(l) == DAXL_LEASE_RECALLED);
+		ck_assert_int_eq(daxl_lease_downgrade(l), 0);
+		ck_assert_int_eq(pthread_join(thread, NULL), 0);
+		ck_assert_int_eq(rc, -EAGAIN);
+		ck_assert_int_eq(daxl_lease_return(l), 0);
 		daxl_lease_free(l);
 	}
 }
@@ -432,6 +464,7 @@ int main(void)
 		parts_at_random_agree_with_a_bitmap,
 		a_downgrade_drops_write_and_exclusive,
 		a_downgrade_does_not_let_a_break_go_on,
+		a_downgrade_while_the_notice_is_delivered,
 		log_credit_comes_back_once_however_the_lease_ends,
 		options_are_checked,
 		late_unpins_race_with_break_return_and_free,

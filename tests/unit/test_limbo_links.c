@@ -40,13 +40,13 @@ static int punch(uint64_t start, uint64_t end, const struct daxl_wait *wait, boo
 	npart = 0;
 	if (!rc) {
 		ck_assert(daxl_break_covered(&brk, &clause, 1));
-		if (brk.limbo && daxl_busy_range(&fa.rl, start, end, &s, &e)) {
+		if (brk.limbo) {
 			ck_assert_int_eq(daxl_limbo_create(space, NULL, NULL, &limbo), 0);
-			while (at < end && daxl_busy_range(&fa.rl, at, end, &s, &e)) {
+			while (at < end && busy_piece(&fa, at, end, &s, &e)) {
 				ck_assert_int_eq(daxl_limbo_add(limbo, BLK + s, daxl_min_u64(e, 20) - s), 0);
 				at = e;
 			}
-			rc = daxl_break_limbo_prepare(&brk, 0, start, end, limbo, &links, &npart);
+			rc = daxl_break_limbo_prepare(&brk, &clause, 1, 0, start, end, limbo, &links, &npart);
 		}
 		if (!rc && fails)
 			rc = -ENOSPC;
@@ -308,6 +308,7 @@ static bool fail_nth(const char *point, void *arg)
 
 START_TEST(every_allocation_may_fail)
 {
+	struct daxl_clause clause = { .start = 2, .end = 4, .level = DAXL_LEVEL_U, .who = DAXL_WHO_ALL };
 	struct daxl_wait w = limbo_wait(1);
 
 	for (long n = 0;; n++) {
@@ -326,7 +327,7 @@ START_TEST(every_allocation_may_fail)
 		ck_assert_int_eq(daxl_limbo_create(space, NULL, NULL, &limbo), 0);
 		fail_at = n;
 		daxl_fault_set(fail_nth, NULL);
-		int rc = daxl_break_limbo_prepare(&brk, 0, 2, 4, limbo, &links, &busy);
+		int rc = daxl_break_limbo_prepare(&brk, &clause, 1, 0, 2, 4, limbo, &links, &busy);
 		bool reached = fail_at < 0;
 
 		daxl_fault_set(NULL, NULL);
@@ -349,10 +350,11 @@ END_TEST
 
 START_TEST(a_lease_that_drains_before_the_publish_is_not_revoked)
 {
+	struct daxl_clause clause = { .start = 2, .end = 4, .level = DAXL_LEVEL_U, .who = DAXL_WHO_ALL };
 	struct daxl_wait w = limbo_wait(1);
 	struct daxl_limbo_links *links;
 	struct daxl_limbo *limbo;
-	struct daxl_domain_stat st;
+	static struct daxl_stats st;
 	struct holder h = { 0 };
 	struct daxl_break brk;
 	size_t busy;
@@ -362,7 +364,7 @@ START_TEST(a_lease_that_drains_before_the_publish_is_not_revoked)
 	ck_assert_int_eq(open_break(&brk, &fa, 2, 4, DAXL_LEVEL_U, &w, true), 0);
 	ck_assert_int_eq(daxl_limbo_create(space, NULL, NULL, &limbo), 0);
 	ck_assert_int_eq(daxl_limbo_add(limbo, BLK + 2, 2), 0);
-	ck_assert_int_eq(daxl_break_limbo_prepare(&brk, 0, 2, 4, limbo, &links, &busy), 0);
+	ck_assert_int_eq(daxl_break_limbo_prepare(&brk, &clause, 1, 0, 2, 4, limbo, &links, &busy), 0);
 	ck_assert_uint_eq(busy, 1);
 	daxl_lease_unpin(h.lease);
 	ck_assert_int_eq(daxl_lease_return(h.lease), 0);
@@ -371,8 +373,8 @@ START_TEST(a_lease_that_drains_before_the_publish_is_not_revoked)
 	daxl_break_leave(&brk);
 	ck_assert_uint_eq(daxl_limbo_total(space), 0);
 	ck_assert_int_eq(daxl_lease_state(h.lease), DAXL_LEASE_RETURNED);
-	daxl_domain_stat(domain, &st);
-	ck_assert_uint_eq(st.limbos, 0);
+	daxl_tally_read(domain->tally, &st);
+	ck_assert_uint_eq(st.revoked_limbo, 0);
 	daxl_lease_free(h.lease);
 }
 END_TEST

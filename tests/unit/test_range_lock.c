@@ -464,6 +464,63 @@ START_TEST(other_writers_are_found_piece_by_piece)
 }
 END_TEST
 
+/* What is to be found over a block: 1 an unreturned WRITE lease, 2 only pins of one that is returned or downgraded. */
+static int writer_of(uint64_t block, struct daxl_lease **leases, unsigned n, const struct daxl_lease *self)
+{
+	int state = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		const struct daxl_lease *l = leases[i];
+
+		if (l == self || block < l->start || block >= l->end)
+			continue;
+		if (l->mode == DAXL_LEASE_WRITE && !(LOAD(l->word) & DAXL_LW_OVER))
+			return 1;
+		if ((l->mode == DAXL_LEASE_WRITE || l->was_write) && (LOAD(l->word) & DAXL_LW_PINS))
+			state = 2;
+	}
+	return state;
+}
+
+START_TEST(other_writers_agree_with_a_look_at_each_block)
+{
+	enum { LEASES = 6, BLOCKS = 24 };
+	uint64_t random = seed_of() | 1;
+
+	for (unsigned round = 0; round < 2000; round++) {
+		struct daxl_lease *leases[LEASES];
+		bool pinned[LEASES];
+
+		for (unsigned i = 0; i < LEASES; i++) {
+			struct daxl_lease_opts opts = DAXL_LEASE_OPTS_INIT;
+			uint64_t start = next_random(&random) % BLOCKS, len = 1 + next_random(&random) % (BLOCKS - start);
+
+			opts.mode = next_random(&random) % 4 ? DAXL_LEASE_WRITE : DAXL_LEASE_READ;
+			leases[i] = grant(&fa, start, start + len, &opts);
+			pinned[i] = next_random(&random) % 2 && daxl_lease_pin(leases[i]) == 0;
+			if (next_random(&random) % 3 == 0)
+				ck_assert_int_eq(daxl_lease_return(leases[i]), 0);
+			else if (next_random(&random) % 3 == 0)
+				ck_assert_int_eq(daxl_lease_downgrade(leases[i]), 0);
+		}
+		for (uint64_t at = 0, s = 0, e = 0; at < BLOCKS; at = e) {
+			int state = daxl_lease_other_writer(&fa.rl, leases[0], at, BLOCKS, &s, &e);
+
+			if (state == 0)
+				s = e = BLOCKS;
+			ck_assert(at <= s && s <= e && (state == 0 || s < e) && e <= BLOCKS);
+			for (uint64_t b = at; b < e; b++)
+				ck_assert_int_eq(writer_of(b, leases, LEASES, leases[0]), b < s ? 0 : state);
+		}
+		for (unsigned i = 0; i < LEASES; i++) {
+			if (pinned[i])
+				daxl_lease_unpin(leases[i]);
+			daxl_lease_free(leases[i]);
+		}
+	}
+}
+END_TEST
+
 int main(void)
 {
 	const TTest *const tests[] = {
@@ -482,6 +539,7 @@ int main(void)
 		solid_leases_of_others_conflict_with_writers,
 		holders_are_listed_once_each,
 		other_writers_are_found_piece_by_piece,
+		other_writers_agree_with_a_look_at_each_block,
 	};
 
 	return suite_main("range_lock", tests, DAXL_ARRAY_LEN(tests));

@@ -4,6 +4,7 @@
  * bytes lie in the pool, opening it ends, with files that obey the rules or with a reason.
  */
 #include "base/crc32c.h"
+#include "faults.h"
 #include "image.h"
 #include "log/page.h"
 #include "log/record.h"
@@ -291,7 +292,7 @@ static uint64_t fail_at, passages;
 static bool fail_point(const char *point, void *arg)
 {
 	(void)arg;
-	if (strstr(point, "read"))
+	if (!fault_is_memory(point))
 		return false;
 	return __atomic_add_fetch(&passages, 1, __ATOMIC_RELAXED) == fail_at;
 }

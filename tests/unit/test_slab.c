@@ -161,6 +161,44 @@ START_TEST(memory_freed_by_another_thread_comes_back)
 }
 END_TEST
 
+#define CROWD 24 /* more than have a shard to themselves */
+
+static void *alloc_and_free(void *arg)
+{
+	unsigned *bad = arg;
+	unsigned char *object[40];
+	unsigned tag = (unsigned)(uintptr_t)arg / sizeof(unsigned) % 251;
+
+	for (unsigned round = 0; round < 200; round++) {
+		for (size_t i = 0; i < DAXL_ARRAY_LEN(object); i++) {
+			object[i] = daxl_slab_alloc(slab, 100 + i % 3 * 64);
+			if (!object[i])
+				abort();
+			memset(object[i], (int)tag, 100);
+		}
+		for (size_t i = 0; i < DAXL_ARRAY_LEN(object); i++) {
+			for (size_t k = 0; k < 100; k++)
+				*bad += object[i][k] != tag;
+			daxl_slab_free(slab, object[i], 100 + i % 3 * 64);
+		}
+	}
+	return NULL;
+}
+
+START_TEST(threads_with_and_without_a_shard_of_their_own_get_memory_of_their_own)
+{
+	pthread_t thread[CROWD];
+	static unsigned bad[CROWD];
+
+	for (unsigned i = 0; i < CROWD; i++)
+		ck_assert_int_eq(pthread_create(&thread[i], NULL, alloc_and_free, &bad[i]), 0);
+	for (unsigned i = 0; i < CROWD; i++) {
+		pthread_join(thread[i], NULL);
+		ck_assert_uint_eq(bad[i], 0);
+	}
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("slab");
@@ -172,6 +210,7 @@ int main(void)
 	tcase_add_test(tcase, freed_memory_is_used_again);
 	tcase_add_test(tcase, no_memory_is_an_ordinary_outcome);
 	tcase_add_test(tcase, memory_freed_by_another_thread_comes_back);
+	tcase_add_test(tcase, threads_with_and_without_a_shard_of_their_own_get_memory_of_their_own);
 	suite_add_tcase(suite, tcase);
 	SRunner *runner = srunner_create(suite);
 	srunner_set_fork_status(runner, CK_NOFORK);

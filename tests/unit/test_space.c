@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/hook.h"
+#include "faults.h"
 #include "space/space.h"
 
 #define LINE 512u
@@ -397,8 +398,7 @@ static bool fault_at(const char *point, void *arg)
 {
 	struct fault_plan *plan = arg;
 
-	(void)point;
-	return ++plan->seen == plan->at;
+	return fault_is_memory(point) && ++plan->seen == plan->at;
 }
 
 static bool fault_always(const char *point, void *arg)
