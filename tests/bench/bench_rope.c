@@ -1,51 +1,24 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What a rope costs in DRAM alone: no log, no medium, no grace period. Prints ns an operation, the median of several
- * rounds over warm memory, for ropes of 16, 10^5 and 10^6 runs. Ratios within one run mean something, absolute times
- * little.
+ * What a rope costs in DRAM alone: no log, no medium, no grace period. Every run is two blocks long; block numbers
+ * never continue each other.
  */
-#include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <time.h>
 
-#include "base/compiler.h"
+#include "harness.h"
 #include "map/rope_node.h"
 
-#define ROUNDS 15
-#define OPS 20000u
+#define BATCH 2000u
 
-static uint64_t state = 88172645463325252u;
+struct place {
+	struct daxl_slab *slab;
+	struct daxl_node *root;
+	uint64_t runs;
+	uint64_t next_blk; /* not yet used */
+};
+
+static struct place place;
 static volatile uint64_t sink;
-
-static uint64_t rnd(void)
-{
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return state;
-}
-
-static double now_ns(void)
-{
-	struct timespec ts;
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (double)ts.tv_sec * 1e9 + (double)ts.tv_nsec;
-}
-
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-	return (x > y) - (x < y);
-}
-
-static void require(int err)
-{
-	if (err) {
-		fprintf(stderr, "bench_rope: error %d\n", err);
-		exit(1);
-	}
-}
 
 static void ignore_run(daxl_blk_t blk, daxl_nblk_t len, void *arg)
 {
@@ -54,170 +27,146 @@ static void ignore_run(daxl_blk_t blk, daxl_nblk_t len, void *arg)
 }
 
 /* Commits and reclaims at once: nobody reads. */
-static struct daxl_node *end_edit(struct daxl_edit *edit)
+static void end_edit(struct daxl_edit *edit)
 {
 	struct daxl_dropped dropped;
-	struct daxl_node *root = daxl_edit_commit(edit, &dropped);
+
+	place.root = daxl_edit_commit(edit, &dropped);
 	daxl_dropped_each_run(&dropped, ignore_run, NULL);
-	daxl_dropped_free(&dropped, edit->slab, NULL, NULL);
-	return root;
+	daxl_dropped_free(&dropped, place.slab, NULL, NULL);
 }
 
-/* Every run is two blocks long; block numbers never continue each other. */
-static struct daxl_node *build(struct daxl_slab *slab, uint64_t runs)
+static void build(uint64_t runs)
 {
 	struct daxl_edit edit;
-	struct daxl_node *root = NULL;
+
+	place = (struct place){ .runs = runs, .next_blk = UINT64_C(1) << 24 };
+	bench_check(daxl_slab_create(&place.slab));
 	for (uint64_t i = 0; i < runs;) {
-		daxl_edit_begin(&edit, slab, root);
+		daxl_edit_begin(&edit, place.slab, place.root);
 		for (unsigned k = 0; k < 1000 && i < runs; k++, i++) {
 			struct daxl_run run = { .len = 2, .blk = 1000 + (i * 7919 % runs) * 3 };
-			require(daxl_edit_set(&edit, i * 2, &run));
+
+			bench_check(daxl_edit_set(&edit, i * 2, &run));
 		}
-		root = end_edit(&edit);
+		end_edit(&edit);
 	}
-	return root;
 }
 
-struct place {
-	struct daxl_slab *slab;
-	struct daxl_node *root;
-	uint64_t runs;
-};
+static void destroy(void)
+{
+	struct daxl_dropped dropped = { 0 };
 
-static void op_lookup(struct place *p, uint64_t i)
+	daxl_dropped_add_rope(&dropped, place.root);
+	daxl_dropped_free(&dropped, place.slab, NULL, NULL);
+	daxl_slab_destroy(place.slab);
+}
+
+static struct daxl_run new_run(daxl_nblk_t len)
+{
+	place.next_blk += 3;
+	return (struct daxl_run){ .len = len, .blk = place.next_blk };
+}
+
+static void set(daxl_fblk_t at, struct daxl_run run)
+{
+	struct daxl_edit edit;
+
+	daxl_edit_begin(&edit, place.slab, place.root);
+	bench_check(daxl_edit_set(&edit, at, &run));
+	end_edit(&edit);
+}
+
+static void lookup(unsigned ops, const void *arg)
 {
 	struct daxl_run run;
-	(void)i;
-	daxl_rope_lookup(p->root, rnd() % (p->runs * 2), &run);
-	sink += run.blk;
-}
 
-static void op_lookup_dependent(struct place *p, uint64_t i)
-{
-	struct daxl_run run;
-	(void)i;
-	daxl_rope_lookup(p->root, (rnd() + (sink & 1)) % (p->runs * 2), &run);
-	sink = run.blk;
-}
-
-static void op_set(struct place *p, uint64_t i)
-{
-	struct daxl_edit edit;
-	struct daxl_run run = { .len = 2, .blk = 10000000 + i * 3 };
-	daxl_edit_begin(&edit, p->slab, p->root);
-	require(daxl_edit_set(&edit, rnd() % p->runs * 2, &run));
-	p->root = end_edit(&edit);
-}
-
-/* Warm: the same few leaves again and again. */
-static void op_set_near(struct place *p, uint64_t i)
-{
-	struct daxl_edit edit;
-	struct daxl_run run = { .len = 2, .blk = 10000000 + i * 3 };
-	daxl_edit_begin(&edit, p->slab, p->root);
-	require(daxl_edit_set(&edit, (p->runs / 2 + i % 16) % p->runs * 2, &run));
-	p->root = end_edit(&edit);
-}
-
-static void op_punch(struct place *p, uint64_t i)
-{
-	struct daxl_edit edit;
-	struct daxl_run run = { .len = 1, .blk = 0, .flags = DAXL_RUN_HOLE };
-	static uint64_t at;
-	if (i % 2 == 0)
-		at = rnd() % (p->runs * 2 - 1);
-	else
-		run = (struct daxl_run){ .len = 1, .blk = 10000000 + i * 3 };
-	daxl_edit_begin(&edit, p->slab, p->root);
-	require(daxl_edit_set(&edit, at, &run));
-	p->root = end_edit(&edit);
-}
-
-static void op_shift(struct place *p, uint64_t i)
-{
-	struct daxl_edit edit;
-	(void)i;
-	daxl_edit_begin(&edit, p->slab, p->root);
-	require(daxl_edit_remove(&edit, 0, 1));
-	p->root = end_edit(&edit);
-	daxl_edit_begin(&edit, p->slab, p->root);
-	require(daxl_edit_insert(&edit, 0, 1));
-	p->root = end_edit(&edit);
-}
-
-/* Fallocate's collapse of a whole run in the middle, then a new one at its place. */
-static void op_shift_middle(struct place *p, uint64_t i)
-{
-	struct daxl_edit edit;
-	struct daxl_run run = { .len = 2, .blk = 10000000 + i * 3 };
-	uint64_t at = rnd() % p->runs * 2;
-	daxl_edit_begin(&edit, p->slab, p->root);
-	require(daxl_edit_remove(&edit, at, 2));
-	p->root = end_edit(&edit);
-	daxl_edit_begin(&edit, p->slab, p->root);
-	require(daxl_edit_insert(&edit, at, 2));
-	require(daxl_edit_set(&edit, at, &run));
-	p->root = end_edit(&edit);
-}
-
-static double measure(struct place *p, void (*op)(struct place *p, uint64_t i), unsigned ops)
-{
-	double times[ROUNDS];
-	static uint64_t i;
-	for (unsigned round = 0; round < ROUNDS; round++) {
-		double start = now_ns();
-		for (unsigned k = 0; k < ops; k++)
-			op(p, i++);
-		times[round] = (now_ns() - start) / ops;
+	(void)arg;
+	bench_start();
+	for (unsigned i = 0; i < ops; i++) {
+		daxl_rope_lookup(place.root, bench_random() % (place.runs * 2), &run);
+		sink += run.blk;
 	}
-	qsort(times, ROUNDS, sizeof(times[0]), by_value);
-	return times[ROUNDS / 2];
+	bench_stop();
 }
 
-int main(void)
+static void set_run(unsigned ops, const void *arg)
 {
-	static const uint64_t sizes[] = { 16, 100000, 1000000 };
+	(void)arg;
+	bench_start();
+	for (unsigned i = 0; i < ops; i++)
+		set(bench_random() % place.runs * 2, new_run(2));
+	bench_stop();
+}
+
+static void punch_and_fill(unsigned ops, const void *arg)
+{
+	(void)arg;
+	bench_start();
+	for (unsigned i = 0; i < ops; i += 2) {
+		daxl_fblk_t at = bench_random() % (place.runs * 2 - 1);
+
+		set(at, (struct daxl_run){ .len = 1, .flags = DAXL_RUN_HOLE });
+		set(at, new_run(1));
+	}
+	bench_stop();
+}
+
+/* A block at the front is taken out, and a hole put in. */
+static void shift(unsigned ops, const void *arg)
+{
+	struct daxl_edit edit;
+
+	(void)arg;
+	bench_start();
+	for (unsigned i = 0; i < ops; i += 2) {
+		daxl_edit_begin(&edit, place.slab, place.root);
+		bench_check(daxl_edit_remove(&edit, 0, 1));
+		end_edit(&edit);
+		daxl_edit_begin(&edit, place.slab, place.root);
+		bench_check(daxl_edit_insert(&edit, 0, 1));
+		end_edit(&edit);
+	}
+	bench_stop();
+}
+
+static void cut(unsigned ops, const void *arg)
+{
+	struct daxl_edit edit;
+
+	(void)arg;
+	for (unsigned i = 0; i < ops; i++) {
+		daxl_edit_begin(&edit, place.slab, place.root);
+		bench_start();
+		bench_check(daxl_edit_cut(&edit, 3));
+		bench_stop();
+		daxl_edit_abort(&edit);
+	}
+}
+
+int main(int argc, char **argv)
+{
 	static const struct {
 		const char *name;
-		void (*op)(struct place *p, uint64_t i);
-	} paths[] = {
-		{ "lookup", op_lookup },
-		{ "lookup, dependent", op_lookup_dependent },
-		{ "set one run, same leaf", op_set_near },
-		{ "set one run", op_set },
-		{ "punch or fill one block", op_punch },
-		{ "collapse + insert at front", op_shift },
-		{ "collapse, insert, set", op_shift_middle },
+		bench_fn fn;
+	} edits[] = {
+		{ "rope: lookup", lookup },           { "rope: set a run", set_run },
+		{ "rope: punch or fill", punch_and_fill }, { "rope: collapse or insert, front", shift },
+		{ "rope: cut all but 3 blocks", cut },
 	};
-	double ns[DAXL_ARRAY_LEN(paths)][DAXL_ARRAY_LEN(sizes)];
-	for (unsigned s = 0; s < DAXL_ARRAY_LEN(sizes); s++) {
-		struct place place = { .runs = sizes[s] };
-		require(daxl_slab_create(&place.slab));
-		place.root = build(place.slab, sizes[s]);
-		printf("%" PRIu64 " runs: %.1f bytes a run\n", sizes[s],
-		       (double)daxl_slab_bytes(place.slab) / (double)sizes[s]);
-		for (unsigned i = 0; i < DAXL_ARRAY_LEN(paths); i++)
-			ns[i][s] = measure(&place, paths[i].op, OPS);
-		struct daxl_edit edit;
-		daxl_edit_begin(&edit, place.slab, place.root);
-		double start = now_ns();
-		require(daxl_edit_cut(&edit, 3));
-		double cut = now_ns() - start;
-		daxl_edit_abort(&edit);
-		daxl_edit_begin(&edit, place.slab, NULL);
-		start = now_ns();
-		require(daxl_edit_copy(&edit, 0, place.root, 0, daxl_rope_len(place.root)));
-		printf("%" PRIu64 " runs: truncate %.0f ns, clone %.1f ns a run\n", sizes[s], cut,
-		       (now_ns() - start) / (double)sizes[s]);
-		daxl_edit_abort(&edit);
-		struct daxl_dropped dropped = { 0 };
-		daxl_dropped_add_rope(&dropped, place.root);
-		daxl_dropped_free(&dropped, place.slab, NULL, NULL);
-		daxl_slab_destroy(place.slab);
+	static const uint64_t runs[] = { 16, 100000, 1000000 };
+
+	bench_init(argc, argv, "bench_rope");
+	for (size_t s = 0; s < BENCH_COUNT(runs); s++) {
+		build(runs[s]);
+		for (size_t i = 0; i < BENCH_COUNT(edits); i++) {
+			char name[64];
+			struct bench_path path = { name, BATCH, .ours = edits[i].fn };
+
+			snprintf(name, sizeof(name), "%s, %u runs", edits[i].name, (unsigned)runs[s]);
+			bench_run(&path);
+		}
+		destroy();
 	}
-	printf("%-28s %10s %10s %10s   ns\n", "runs", "16", "10^5", "10^6");
-	for (unsigned i = 0; i < DAXL_ARRAY_LEN(paths); i++)
-		printf("%-28s %10.1f %10.1f %10.1f\n", paths[i].name, ns[i][0], ns[i][1], ns[i][2]);
-	return 0;
+	return bench_end();
 }

@@ -1,203 +1,274 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What taking and freeing blocks costs: near a hint, at random in an aged sparse space, by two threads; and sharing.
- * Prints, asserts nothing.
+ * The allocator alone: taking and freeing blocks near a hint, in an aged space of 16 TiB, by two threads, and sharing.
+ * Aged: in lines spread through the space about half of the blocks are used, in single blocks at random.
  */
-#include <pthread.h>
-#include <stdio.h>
+#include <search.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "base/compiler.h"
+#include "harness.h"
 #include "space/space.h"
 
-static double now_ns(void)
-{
-	struct timespec ts;
+#define BLOCKS (UINT64_C(1) << 32) /* 16 TiB */
+#define LINE 512u
+#define LINES 8192u
+#define LINE_STEP (BLOCKS / LINES)
+#define BATCH 1000u
 
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (double)ts.tv_sec * 1e9 + (double)ts.tv_nsec;
-}
-
-static uint64_t next_random(uint64_t *state)
-{
-	*state ^= *state << 13;
-	*state ^= *state >> 7;
-	*state ^= *state << 17;
-	return *state * UINT64_C(0x2545f4914f6cdd1d) >> 11;
-}
+static struct daxl_space *space;
 
 static struct daxl_space *make(daxl_nblk_t nblocks)
 {
-	struct daxl_space *space;
+	struct daxl_space *made;
 
-	if (daxl_space_create(nblocks, 12, 0, &space) != 0) {
-		fprintf(stderr, "no space of %llu blocks\n", (unsigned long long)nblocks);
-		exit(1);
-	}
-	return space;
+	bench_check(daxl_space_create(nblocks, 12, 0, &made));
+	return made;
 }
 
-static daxl_blk_t take_one(struct daxl_space *space, daxl_blk_t hint)
+static daxl_blk_t take_one(daxl_blk_t hint)
 {
 	struct daxl_blkrun run;
 
-	if (daxl_space_reserve(space, DAXL_SPACE_DATA, 1) != 0)
-		exit(1);
+	bench_check(daxl_space_reserve(space, DAXL_SPACE_DATA, 1));
 	daxl_space_take(space, 1, hint, &run);
 	return run.blk;
 }
 
-struct loop {
-	struct daxl_space *space;
-	unsigned rounds;
-	daxl_blk_t hint;
-	double ns; /* a round */
-	pthread_t thread;
+/* A block in some aged line, used or not. */
+static daxl_blk_t aged_place(void)
+{
+	return bench_random() % LINES * LINE_STEP + bench_random() % LINE;
+}
+
+/* Takes blocks near random places of aged lines, or all near the one that arg points to; frees them untimed. */
+static void take(unsigned ops, const void *arg)
+{
+	static daxl_blk_t at[BATCH];
+	const uint64_t *fixed = arg;
+
+	for (unsigned i = 0; i < ops; i++)
+		at[i] = fixed ? *fixed : aged_place();
+	bench_start();
+	for (unsigned i = 0; i < ops; i++)
+		at[i] = take_one(at[i]);
+	bench_stop();
+	for (unsigned i = 0; i < ops; i++)
+		daxl_space_unref(space, at[i], 1);
+}
+
+static void take_and_free(unsigned ops, const void *arg)
+{
+	const uint64_t *hint = arg;
+
+	bench_start();
+	for (unsigned i = 0; i < ops; i++)
+		daxl_space_unref(space, take_one(*hint), 1);
+	bench_stop();
+}
+
+static void two_threads(unsigned ops, const void *arg)
+{
+	const uint64_t *hints = arg;
+
+	bench_both(take_and_free, ops, &hints[0], &hints[1]);
+}
+
+/* --- the peer: free pieces in two red-black trees, by place and by size, as tsearch of glibc has them --- */
+
+struct piece {
+	daxl_blk_t at;
+	daxl_nblk_t len;
 };
 
-static void *take_and_free(void *arg)
-{
-	struct loop *loop = arg;
-	double start = now_ns();
+static void *by_place, *by_size;
+static const struct piece *nearest; /* the first piece at or behind what is searched, of those that were met */
 
-	for (unsigned i = 0; i < loop->rounds; i++)
-		daxl_space_unref(loop->space, take_one(loop->space, loop->hint), 1);
-	loop->ns = (now_ns() - start) / loop->rounds;
-	return NULL;
+static int place_order(const void *a, const void *b)
+{
+	const struct piece *x = a, *y = b;
+
+	return (x->at > y->at) - (x->at < y->at);
 }
 
-/* Half of each line used, in single blocks at random, over lines spread through the space. */
-static void age(struct daxl_space *space, daxl_nblk_t nblocks, unsigned lines, uint64_t *seed)
+static int size_order(const void *a, const void *b)
 {
-	for (unsigned i = 0; i < lines; i++) {
-		daxl_blk_t line = (nblocks / 512 / lines * i) * 512;
+	const struct piece *x = a, *y = b;
 
-		for (unsigned j = 0; j < 512; j++)
-			if (next_random(seed) & 1)
-				(void)daxl_space_mark(space, line + j, 1);
+	return x->len != y->len ? (x->len > y->len) - (x->len < y->len) : place_order(a, b);
+}
+
+static int place_search(const void *key, const void *met)
+{
+	const struct piece *want = key, *piece = met;
+
+	if (piece->at >= want->at && (!nearest || piece->at < nearest->at))
+		nearest = piece;
+	return place_order(key, met);
+}
+
+static void insert(void *key, void **tree, int (*order)(const void *a, const void *b))
+{
+	if (!tsearch(key, tree, order))
+		bench_die("memory of a tree");
+}
+
+static void add_piece(daxl_blk_t at, daxl_nblk_t len)
+{
+	struct piece *piece = bench_alloc(sizeof(*piece));
+
+	*piece = (struct piece){ .at = at, .len = len };
+	insert(piece, &by_place, place_order);
+	insert(piece, &by_size, size_order);
+}
+
+static void tree_remove(struct piece *piece)
+{
+	tdelete(piece, &by_place, place_order);
+	tdelete(piece, &by_size, size_order);
+}
+
+/* Takes the first block of the first piece behind the hint. */
+static daxl_blk_t tree_take(daxl_blk_t hint)
+{
+	struct piece want = { .at = hint }, *piece;
+	daxl_blk_t at;
+
+	nearest = NULL;
+	(void)tfind(&want, &by_place, place_search);
+	if (!nearest) {
+		want.at = 0;
+		(void)tfind(&want, &by_place, place_search);
+	}
+	piece = (struct piece *)(uintptr_t)nearest;
+	at = piece->at;
+	tdelete(piece, &by_size, size_order);
+	if (piece->len == 1) {
+		tdelete(piece, &by_place, place_order);
+		free(piece);
+		return at;
+	}
+	piece->at++; /* keeps its place among the others */
+	piece->len--;
+	insert(piece, &by_size, size_order);
+	return at;
+}
+
+/* The block goes to the piece behind it, if that is its neighbour. */
+static void tree_free(daxl_blk_t at)
+{
+	struct piece want = { .at = at };
+
+	nearest = NULL;
+	(void)tfind(&want, &by_place, place_search);
+	if (nearest && nearest->at == at + 1) {
+		struct piece *next = (struct piece *)(uintptr_t)nearest;
+		daxl_nblk_t len = next->len;
+
+		tree_remove(next);
+		free(next);
+		add_piece(at, len + 1);
+		return;
+	}
+	add_piece(at, 1);
+}
+
+static void trees_take(unsigned ops, const void *arg)
+{
+	static daxl_blk_t at[BATCH];
+	const uint64_t *fixed = arg;
+
+	for (unsigned i = 0; i < ops; i++)
+		at[i] = fixed ? *fixed : aged_place();
+	bench_start();
+	for (unsigned i = 0; i < ops; i++)
+		at[i] = tree_take(at[i]);
+	bench_stop();
+	for (unsigned i = ops; i > 0; i--)
+		tree_free(at[i - 1]);
+}
+
+/* Ages the space, and gives the trees the same free pieces. */
+static void age(bool trees)
+{
+	for (uint64_t i = 0; i < LINES; i++) {
+		daxl_blk_t line = i * LINE_STEP, free_from = line;
+
+		for (unsigned j = 0; j < LINE; j++) {
+			if (bench_random() & 1)
+				continue;
+			bench_check(daxl_space_mark(space, line + j, 1));
+			if (trees && free_from < line + j)
+				add_piece(free_from, line + j - free_from);
+			free_from = line + j + 1;
+		}
+		if (trees)
+			add_piece(free_from, line + LINE_STEP - free_from);
 	}
 }
 
-#define APPENDS 1000000u
+/* --- sharing --- */
 
-static void bench_hint(struct daxl_space *space, const char *what)
+#define SHARED (1u << 20)
+
+static void ask_shared(unsigned ops, const void *arg)
 {
-	struct loop loop = {.space = space, .rounds = 5000000, .hint = 4096};
-	daxl_blk_t *blk = calloc(APPENDS, sizeof(*blk));
-	struct loop pair[2];
-	double start;
-
-	if (!blk)
-		exit(1);
-	take_and_free(&loop);
-	take_and_free(&loop);
-	printf("reserve + take + unref at the hint, %s: %.1f ns\n", what, loop.ns);
-	start = now_ns();
-	for (unsigned i = 0; i < APPENDS; i++)
-		blk[i] = take_one(space, i ? blk[i - 1] + 1 : 8192);
-	printf("reserve + take, appending, %s: %.1f ns\n", what, (now_ns() - start) / APPENDS);
-	start = now_ns();
-	for (unsigned i = 0; i < APPENDS; i++)
-		daxl_space_unref(space, blk[i], 1);
-	printf("unref of these, %s: %.1f ns\n", what, (now_ns() - start) / APPENDS);
-	free(blk);
-	for (unsigned i = 0; i < 2; i++) {
-		pair[i] = loop;
-		pair[i].hint = 4096 + i * (1u << 20);
-		pthread_create(&pair[i].thread, NULL, take_and_free, &pair[i]);
-	}
-	for (unsigned i = 0; i < 2; i++)
-		pthread_join(pair[i].thread, NULL);
-	printf("the same by two threads, each: %.1f %.1f ns\n", pair[0].ns, pair[1].ns);
-}
-
-static void bench_aged(uint64_t *seed)
-{
-	daxl_nblk_t nblocks = UINT64_C(1) << 32;
-	double start = now_ns(), ns;
-	struct daxl_space *space = make(nblocks);
-	unsigned rounds = 1000000;
-	daxl_blk_t *blk = malloc(rounds * sizeof(*blk));
-
-	if (!blk)
-		exit(1);
-	printf("create 2^32 blocks: %.0f us\n", (now_ns() - start) / 1e3);
-	age(space, nblocks, 1 << 17, seed);
-	for (unsigned i = 0; i < rounds; i++)
-		blk[i] = next_random(seed) % nblocks;
-	start = now_ns();
-	for (unsigned i = 0; i < rounds; i++)
-		blk[i] = take_one(space, blk[i] & ~UINT64_C(1));
-	ns = (now_ns() - start) / rounds;
-	printf("reserve + take at random hints, aged 16 TiB sparse, mostly free: %.1f ns\n", ns);
-	start = now_ns();
-	for (unsigned i = 0; i < rounds; i++)
-		daxl_space_unref(space, blk[i], 1);
-	printf("unref of these: %.1f ns\n", (now_ns() - start) / rounds);
-
-	/* Hints in used blocks: a search each time. */
-	for (unsigned i = 0; i < rounds; i++) {
-		blk[i] = (nblocks / 512 / (1 << 17) * (next_random(seed) % (1 << 17))) * 512 + next_random(seed) % 512;
-		while (!daxl_space_is_used(space, blk[i]))
-			blk[i]++;
-	}
-	start = now_ns();
-	for (unsigned i = 0; i < rounds; i++)
-		blk[i] = take_one(space, blk[i]);
-	ns = (now_ns() - start) / rounds;
-	printf("reserve + take near random used hints: %.1f ns\n", ns);
-	daxl_space_destroy(space);
-	free(blk);
-}
-
-static void bench_share(uint64_t *seed)
-{
-	daxl_nblk_t nblocks = 1 << 20;
-	struct daxl_space *space = make(nblocks);
-	unsigned runs = 100000;
-	daxl_blk_t *blk = malloc(runs * sizeof(*blk));
+	uint64_t sum = 0;
 	daxl_nblk_t same;
-	double start;
 
-	if (!blk || daxl_space_mark(space, 0, nblocks) != 0)
-		exit(1);
-	for (unsigned i = 0; i < runs; i++)
-		blk[i] = next_random(seed) % nblocks;
-	start = now_ns();
-	for (unsigned i = 0; i < 1000; i++) {
-		(void)daxl_space_is_shared(space, blk[i], 1, &same);
-	}
-	printf("is_shared, nothing shared: %.1f ns\n", (now_ns() - start) / 1000);
-	for (unsigned pass = 0; pass < 3; pass++) {
-		start = now_ns();
-		for (unsigned i = 0; i < runs; i++)
-			if (daxl_space_ref(space, blk[i], 1) != 0)
-				exit(1);
-		printf("ref of 10^5 random blocks, pass %u: %.1f ns each\n", pass, (now_ns() - start) / runs);
-	}
-	start = now_ns();
-	for (unsigned i = 0; i < runs; i++)
-		if (daxl_space_ref(space, i, 1) != 0)
-			exit(1);
-	printf("ref of 10^5 blocks in order: %.1f ns each\n", (now_ns() - start) / runs);
-	start = now_ns();
-	for (unsigned i = 0; i < runs; i++)
-		daxl_space_unref(space, blk[i], 1);
-	printf("unref of 10^5 random shared blocks: %.1f ns each\n", (now_ns() - start) / runs);
-	daxl_space_destroy(space);
-	free(blk);
+	(void)arg;
+	bench_start();
+	for (unsigned i = 0; i < ops; i++)
+		sum += daxl_space_is_shared(space, bench_random() % SHARED, 1, &same);
+	bench_stop();
+	if (sum > ops)
+		abort();
 }
 
-int main(void)
+static void share(unsigned ops, const void *arg)
 {
-	uint64_t seed = 20261121;
-	struct daxl_space *space = make(1 << 24);
+	static daxl_blk_t at[BATCH];
 
-	bench_hint(space, "empty 64 GiB");
-	age(space, 1 << 24, 1 << 15, &seed);
-	bench_hint(space, "aged 64 GiB");
+	(void)arg;
+	for (unsigned i = 0; i < ops; i++)
+		at[i] = bench_random() % SHARED;
+	bench_start();
+	for (unsigned i = 0; i < ops; i++)
+		bench_check(daxl_space_ref(space, at[i], 1));
+	bench_stop();
+	for (unsigned i = 0; i < ops; i++)
+		daxl_space_unref(space, at[i], 1);
+}
+
+int main(int argc, char **argv)
+{
+	static const uint64_t hints[] = { 4 * LINE_STEP, BLOCKS / 2 };
+	static const struct bench_path aged[] = { {
+		"allocator, aged 16 TiB, random hints", BATCH, take, .most_ns = 50,
+		.peers = { { .name = "two red-black trees", trees_take, NULL, 20 } },
+	}, {
+		"allocator, aged 16 TiB, one hint", BATCH, take, hints, .most_ns = 50,
+		.peers = { { .name = "two red-black trees", trees_take, hints, 20 } },
+	}, {
+		"take + free at one hint", BATCH, take_and_free, .arg = hints,
+	}, {
+		"take + free, two threads, each", 100000, two_threads, .arg = hints,
+	} };
+	static const struct bench_path shared[] = {
+		{ "is_shared, nothing shared", BATCH, .ours = ask_shared },
+		{ "ref of a random block", BATCH, .ours = share },
+	};
+
+	bench_init(argc, argv, "bench_space");
+	space = make(BLOCKS);
+	age(bench_wants(aged[0].name) || bench_wants(aged[1].name));
+	for (size_t i = 0; i < BENCH_COUNT(aged); i++)
+		bench_run(&aged[i]);
 	daxl_space_destroy(space);
-	bench_aged(&seed);
-	bench_share(&seed);
-	return 0;
+	space = make(SHARED);
+	bench_check(daxl_space_mark(space, 0, SHARED));
+	for (size_t i = 0; i < BENCH_COUNT(shared); i++)
+		bench_run(&shared[i]);
+	daxl_space_destroy(space);
+	return bench_end();
 }

@@ -78,8 +78,8 @@ struct daxl_md_rec *fuzz_record_at(const struct fuzz_pool *pool, uint64_t positi
 
 /* --- verdict.c --- */
 /*
- * Does to the pool whatever can be done to one, and fails where two answers do not go together. spoil applies the recipe to
- * a pool that has just been reset.
+ * Does to the pool whatever can be done to one, and fails where two answers do not go together. spoil applies the
+ * recipe to a pool that has just been reset.
  */
 void fuzz_judge(struct fuzz_pool *pool, void (*spoil)(struct fuzz_pool *pool, void *arg), void *arg);
 

@@ -2,9 +2,9 @@
 /*
  * Hostile bytes as a pool.
  *
- * An input is a byte that chooses the pool to begin with, and patches of 16 bytes. A patch chooses a kind of thing, one of
- * those in the pool, a field of it, and what becomes of that. Then the thing's checksum is made right, and its second
- * copies get the same patch, unless the patch says otherwise.
+ * An input is a byte that chooses the pool to begin with, and patches of 16 bytes. A patch chooses a kind of thing,
+ * one of those in the pool, a field of it, and what becomes of that. Then the thing's checksum is made right, and its
+ * second copies get the same patch, unless the patch says otherwise.
  */
 #include <string.h>
 
@@ -34,27 +34,31 @@ struct field {
 	uint16_t off, size;
 };
 
-#define FIELD(type, name) {offsetof(struct type, name), sizeof(((struct type *)NULL)->name)}
+#define FIELD(type, name)                                                        \
+	{                                                                        \
+		offsetof(struct type, name), sizeof(((struct type *)NULL)->name) \
+	}
 static const struct field super_fields[] = {
-	FIELD(daxl_md_super, magic),        FIELD(daxl_md_super, version),          FIELD(daxl_md_super, generation),
-	FIELD(daxl_md_super, self),         FIELD(daxl_md_super, pool_size),        FIELD(daxl_md_super, block_shift),
-	FIELD(daxl_md_super, uuid),         FIELD(daxl_md_super, feature_ro_compat), FIELD(daxl_md_super, feature_incompat),
-	FIELD(daxl_md_super, mid),          FIELD(daxl_md_super, log_off),          FIELD(daxl_md_super, log_size),
-	FIELD(daxl_md_super, devices),      FIELD(daxl_md_super, feature_compat),   FIELD(daxl_md_super, created_ns),
+	FIELD(daxl_md_super, magic),   FIELD(daxl_md_super, version),           FIELD(daxl_md_super, generation),
+	FIELD(daxl_md_super, self),    FIELD(daxl_md_super, pool_size),         FIELD(daxl_md_super, block_shift),
+	FIELD(daxl_md_super, uuid),    FIELD(daxl_md_super, feature_ro_compat), FIELD(daxl_md_super, feature_incompat),
+	FIELD(daxl_md_super, mid),     FIELD(daxl_md_super, log_off),           FIELD(daxl_md_super, log_size),
+	FIELD(daxl_md_super, devices), FIELD(daxl_md_super, feature_compat),    FIELD(daxl_md_super, created_ns),
 };
 static const struct field slot_fields[] = {
-	FIELD(daxl_md_slot, magic),         FIELD(daxl_md_slot, version),      FIELD(daxl_md_slot, uuid),
-	FIELD(daxl_md_slot, generation),    FIELD(daxl_md_slot, pool_size),    FIELD(daxl_md_slot, position),
-	FIELD(daxl_md_slot, cut),           FIELD(daxl_md_slot, epoch),        FIELD(daxl_md_slot, flags),
-	FIELD(daxl_md_slot, table_depth),   FIELD(daxl_md_slot, table.page),   FIELD(daxl_md_slot, table.copy),
-	FIELD(daxl_md_slot, table_pages),   FIELD(daxl_md_slot, files),        FIELD(daxl_md_slot, next_id),
-	FIELD(daxl_md_slot, summary.page),  FIELD(daxl_md_slot, summary.copy), FIELD(daxl_md_slot, summary_pages),
-	FIELD(daxl_md_slot, summary_crc),   FIELD(daxl_md_slot, free_blocks),
+	FIELD(daxl_md_slot, magic),        FIELD(daxl_md_slot, version),      FIELD(daxl_md_slot, uuid),
+	FIELD(daxl_md_slot, generation),   FIELD(daxl_md_slot, pool_size),    FIELD(daxl_md_slot, position),
+	FIELD(daxl_md_slot, cut),          FIELD(daxl_md_slot, epoch),        FIELD(daxl_md_slot, flags),
+	FIELD(daxl_md_slot, table_depth),  FIELD(daxl_md_slot, table.page),   FIELD(daxl_md_slot, table.copy),
+	FIELD(daxl_md_slot, table_pages),  FIELD(daxl_md_slot, files),        FIELD(daxl_md_slot, next_id),
+	FIELD(daxl_md_slot, summary.page), FIELD(daxl_md_slot, summary.copy), FIELD(daxl_md_slot, summary_pages),
+	FIELD(daxl_md_slot, summary_crc),  FIELD(daxl_md_slot, free_blocks),
 };
 static const struct field page_fields[] = {
-	FIELD(daxl_md_page, magic), FIELD(daxl_md_page, uuid),  FIELD(daxl_md_page, self), FIELD(daxl_md_page, position),
-	FIELD(daxl_md_page, next),  FIELD(daxl_md_page, owner), FIELD(daxl_md_page, type), FIELD(daxl_md_page, depth),
-	FIELD(daxl_md_page, count), FIELD(daxl_md_page, used),
+	FIELD(daxl_md_page, magic),    FIELD(daxl_md_page, uuid),  FIELD(daxl_md_page, self),
+	FIELD(daxl_md_page, position), FIELD(daxl_md_page, next),  FIELD(daxl_md_page, owner),
+	FIELD(daxl_md_page, type),     FIELD(daxl_md_page, depth), FIELD(daxl_md_page, count),
+	FIELD(daxl_md_page, used),
 };
 static const struct field ref_fields[] = {FIELD(daxl_md_ref, page), FIELD(daxl_md_ref, copy)};
 static const struct field run_fields[] = {FIELD(daxl_md_run, end), FIELD(daxl_md_run, val)};
@@ -62,17 +66,39 @@ static const struct field child_fields[] = {FIELD(daxl_md_child, end), FIELD(dax
                                             FIELD(daxl_md_child, ref.copy)};
 static const struct field byte_fields[] = {{0, 1}};
 static const struct field file_fields[] = {
-	FIELD(daxl_md_file, id),         FIELD(daxl_md_file, rec_len),     FIELD(daxl_md_file, flags),
-	FIELD(daxl_md_file, name_len),   FIELD(daxl_md_file, attr_len),    FIELD(daxl_md_file, inline_runs),
-	FIELD(daxl_md_file, root_depth), FIELD(daxl_md_file, size),        FIELD(daxl_md_file, generation),
-	FIELD(daxl_md_file, mtime_ns),   FIELD(daxl_md_file, root.page),   FIELD(daxl_md_file, root.copy),
-	{sizeof(struct daxl_md_file), 1}, {sizeof(struct daxl_md_file) + 8, 8}, {sizeof(struct daxl_md_file) + 16, 8},
+	FIELD(daxl_md_file, id),
+	FIELD(daxl_md_file, rec_len),
+	FIELD(daxl_md_file, flags),
+	FIELD(daxl_md_file, name_len),
+	FIELD(daxl_md_file, attr_len),
+	FIELD(daxl_md_file, inline_runs),
+	FIELD(daxl_md_file, root_depth),
+	FIELD(daxl_md_file, size),
+	FIELD(daxl_md_file, generation),
+	FIELD(daxl_md_file, mtime_ns),
+	FIELD(daxl_md_file, root.page),
+	FIELD(daxl_md_file, root.copy),
+	{sizeof(struct daxl_md_file), 1},
+	{sizeof(struct daxl_md_file) + 8, 8},
+	{sizeof(struct daxl_md_file) + 16, 8},
 };
 static const struct field record_fields[] = {
-	FIELD(daxl_md_rec, position), FIELD(daxl_md_rec, lag), FIELD(daxl_md_rec, type), FIELD(daxl_md_rec, slots),
-	FIELD(daxl_md_rec, flags),    {20, 4},                 {24, 4},                  {28, 8},
-	{32, 8},                      {36, 8},                 {44, 8},                  {52, 8},
-	{60, 4},                      {64, 8},                 {72, 8},                  {80, 8},
+	FIELD(daxl_md_rec, position),
+	FIELD(daxl_md_rec, lag),
+	FIELD(daxl_md_rec, type),
+	FIELD(daxl_md_rec, slots),
+	FIELD(daxl_md_rec, flags),
+	{20, 4},
+	{24, 4},
+	{28, 8},
+	{32, 8},
+	{36, 8},
+	{44, 8},
+	{52, 8},
+	{60, 4},
+	{64, 8},
+	{72, 8},
+	{80, 8},
 };
 
 /* Where a patch acts. */
@@ -126,7 +152,8 @@ static void find_in_page(struct place *place, unsigned kind, unsigned element)
 		set_fields(place, FIELDS(page_fields));
 		return;
 	}
-	size_t n = buf->hdr.used <= DAXL_PAGE_BODY && buf->hdr.used >= size ? buf->hdr.used / size : DAXL_PAGE_BODY / size;
+	size_t n =
+		buf->hdr.used <= DAXL_PAGE_BODY && buf->hdr.used >= size ? buf->hdr.used / size : DAXL_PAGE_BODY / size;
 	place->thing += sizeof(buf->hdr) + element / 4 % n * size;
 	place->room = size;
 	if (kind == FUZZ_DIR)
@@ -347,8 +374,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 static void new_patch(uint8_t *to, uint64_t *rng)
 {
-	static const uint8_t ops[] = {OP_SET, OP_ADD, OP_ADD, OP_XOR, OP_EVIL, OP_EVIL, OP_COPY_FIELD, OP_COPY_FIELD,
-	                              OP_PAGE, OP_PAGE, OP_SPARE, OP_COPY_WHOLE};
+	static const uint8_t ops[] = {OP_SET,        OP_ADD,        OP_ADD,  OP_XOR,  OP_EVIL,  OP_EVIL,
+	                              OP_COPY_FIELD, OP_COPY_FIELD, OP_PAGE, OP_PAGE, OP_SPARE, OP_COPY_WHOLE};
 	struct patch patch = {
 		.kind = (uint8_t)fuzz_rnd(rng, KINDS - (fuzz_rnd(rng, 8) != 0)),
 		.op = fuzz_rnd(rng, 40) ? ops[fuzz_rnd(rng, sizeof(ops))] : (uint8_t)OP_ZERO_WHOLE,

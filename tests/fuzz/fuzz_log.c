@@ -4,8 +4,8 @@
  *
  * An input is two bytes that choose the pool to begin with, and how many of its log records stay, and then items of 64
  * bytes. Most items are one record which is appended, with the position, the lag and the checksum that make it count;
- * so what is tried is what the body says. Further items can follow as the rest of a body. An item can also change one of the
- * records that stay.
+ * so what is tried is what the body says. Further items can follow as the rest of a body. An item can also change one
+ * of the records that stay.
  */
 #include <string.h>
 
@@ -19,10 +19,10 @@
 #define BODY_MAX (2u * DAXL_PAGE_BODY)
 
 enum item_flag {
-	ITEM_PATCH = 1,    /* changes a record that stays */
-	ITEM_PAYLOAD = 2,  /* the body goes to payload pages, however short */
-	ITEM_LAG = 4,      /* the lag is the item's */
-	ITEM_SKIP = 8,     /* leaves slots out before it */
+	ITEM_PATCH = 1,   /* changes a record that stays */
+	ITEM_PAYLOAD = 2, /* the body goes to payload pages, however short */
+	ITEM_LAG = 4,     /* the lag is the item's */
+	ITEM_SKIP = 8,    /* leaves slots out before it */
 	ITEM_UNSEALED = 16,
 	ITEM_SLOTS = 32,   /* the number of slots is the item's */
 	ITEM_FLAGS = 64,   /* the record's flags are the item's */
@@ -156,7 +156,8 @@ static void spoil(struct fuzz_pool *pool, void *arg)
 			continue;
 		}
 		memcpy(body, item.body, len);
-		for (; item.more && at + 2 * ITEM <= recipe->size && len + ITEM <= sizeof(body); item.more--, at += ITEM) {
+		for (; item.more && at + 2 * ITEM <= recipe->size && len + ITEM <= sizeof(body);
+		     item.more--, at += ITEM) {
 			memcpy(body + len, recipe->data + at + ITEM, ITEM);
 			len += ITEM;
 		}
@@ -216,7 +217,8 @@ static uint32_t id_value(uint64_t *rng)
 
 static void new_name(uint8_t *len, uint8_t *name, uint64_t *rng)
 {
-	static const char *const names[] = {"a", "b", "shared", "clone", "e1", "e2", "gone", "empty", "held", "n", "m", ""};
+	static const char *const names[] = {"a",    "b",     "shared", "clone", "e1", "e2",
+	                                    "gone", "empty", "held",   "n",     "m",  ""};
 	const char *chosen = names[fuzz_rnd(rng, sizeof(names) / sizeof(names[0]))];
 
 	*len = (uint8_t)(fuzz_rnd(rng, 20) ? strlen(chosen) : fuzz_rnd(rng, 256));
@@ -300,7 +302,8 @@ static void new_item(const struct fuzz_pool *pool, uint8_t *to, uint64_t *rng)
 	} else if (item.type == DAXL_REC_ATTR) {
 		new_attr(&item, rng);
 	} else if (item.type == DAXL_REC_GROW) {
-		uint64_t size = fuzz_rnd(rng, 4) ? pool->super.pool_size + (number(rng, 256) << pool->shift) : number(rng, 0);
+		uint64_t size =
+			fuzz_rnd(rng, 4) ? pool->super.pool_size + (number(rng, 256) << pool->shift) : number(rng, 0);
 
 		memcpy(item.body, &size, sizeof(size));
 	}

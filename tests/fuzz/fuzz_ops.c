@@ -3,9 +3,9 @@
  * Bytes as operations: the model of tests/model (an array of bytes a file, leases with their holders, crashes), with an
  * input in place of its random numbers.
  *
- * An input is a byte that chooses the kind of pool, and steps of 16 bytes. The first byte of a step says which operation, the
- * others are the choices it makes; one that makes more goes on with numbers that follow from the step. So a step
- * means the same wherever it stands, as far as the files are the same.
+ * An input is a byte that chooses the kind of pool, and steps of 16 bytes. The first byte of a step says which
+ * operation, the others are the choices it makes; one that makes more goes on with numbers that follow from the step.
+ * So a step means the same wherever it stands, as far as the files are the same.
  */
 #include <stdlib.h>
 #include <string.h>

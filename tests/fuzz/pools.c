@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The pools that recipes begin with: closed cleanly and not, with every type of record in the log, with a directory and inner
- * nodes, with large blocks, empty, and grown since the checkpoint.
+ * The pools that recipes begin with: closed cleanly and not, with every type of record in the log, with a directory
+ * and inner nodes, with large blocks, empty, and grown since the checkpoint.
  *
  * Each is kept as a file in memory and mapped privately: what a run has stored to goes away with the pages it touched.
  */
@@ -195,12 +195,9 @@ static const struct fuzz_plan {
 	bool clean;
 	void (*fill)(struct making *m);
 } plans[FUZZ_POOLS] = {
-	{4u << 20, 4u << 20, 4096, true, make_clean},
-	{4u << 20, 4u << 20, 4096, false, make_log},
-	{4u << 20, 4u << 20, 65536, false, make_large_blocks},
-	{4u << 20, 4u << 20, 4096, true, make_many},
-	{4u << 20, 4u << 20, 4096, true, make_empty},
-	{4u << 20, 5u << 20, 4096, false, make_grown},
+	{4u << 20, 4u << 20, 4096, true, make_clean},          {4u << 20, 4u << 20, 4096, false, make_log},
+	{4u << 20, 4u << 20, 65536, false, make_large_blocks}, {4u << 20, 4u << 20, 4096, true, make_many},
+	{4u << 20, 4u << 20, 4096, true, make_empty},          {4u << 20, 5u << 20, 4096, false, make_grown},
 };
 
 static struct fuzz_pool pools[FUZZ_POOLS];
@@ -230,7 +227,7 @@ static void make_bytes(const struct fuzz_plan *plan, char *bytes)
 	free(crashed);
 }
 
-static bool add_object(struct fuzz_pool *pool, enum fuzz_kind kind, uint64_t page)
+static void add_object(struct fuzz_pool *pool, enum fuzz_kind kind, uint64_t page)
 {
 	size_t n = pool->nobjects[kind];
 	struct fuzz_object *objects = realloc(pool->objects[kind], (n + 1) * sizeof(*objects));
@@ -240,7 +237,6 @@ static bool add_object(struct fuzz_pool *pool, enum fuzz_kind kind, uint64_t pag
 	pool->objects[kind] = objects;
 	objects[n] = (struct fuzz_object){.page = (uint32_t)page, .twin = (uint32_t)page};
 	pool->nobjects[kind] = n + 1;
-	return true;
 }
 
 static enum fuzz_kind kind_of(const struct daxl_md_page *hdr)
@@ -367,7 +363,8 @@ static void make(unsigned which)
 	mem = mmap(NULL, pool->size + 2 * DAXL_PAGE_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (mem == MAP_FAILED)
 		fuzz_fail("no memory");
-	pool->base = mmap(mem + DAXL_PAGE_SIZE, pool->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, fds[which], 0);
+	pool->base =
+		mmap(mem + DAXL_PAGE_SIZE, pool->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, fds[which], 0);
 	if (pool->base == MAP_FAILED)
 		fuzz_fail("no memory");
 	describe(pool);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What has to go together, whatever the pool's bytes are (FUZZ_VERBOSE in the environment shows the files as they are seen):
+ * What has to go together, whatever the pool's bytes are. FUZZ_VERBOSE in the environment shows the files as seen.
  *
- * - A check, an open for reading, and an open that is refused for an error, store nothing (the bytes are write-protected
- *   meanwhile).
+ * - A check, an open for reading, and an open that is refused for an error, store nothing (the bytes are
+ *   write-protected meanwhile).
  * - What the check calls clean opens for writing, and so does what it finds no error in.
  * - What opens for writing has no error, was readable, and has in it just what the reader saw.
  * - What opened for writing can be used, is clean after it was closed, and has in it what was there before the close.
@@ -139,11 +139,11 @@ static void describe(struct daxl_file *file, const char *name, uint64_t sum)
 
 	must(daxl_stat(file, &st), "stat");
 	ssize_t n = daxl_map(file, 0, DAXL_TO_END, exts, 8);
-	fprintf(stderr, "%" PRIx64 " '%s' id %" PRIu64 " size %" PRIu64 " generation %" PRIu64 " runs %" PRIu64 ":", sum, name,
-	        st.id, st.size, st.generation, st.runs);
+	fprintf(stderr, "%" PRIx64 " '%s' id %" PRIu64 " size %" PRIu64 " generation %" PRIu64 " runs %" PRIu64 ":",
+	        sum, name, st.id, st.size, st.generation, st.runs);
 	for (ssize_t i = 0; i < n && i < 8; i++)
-		fprintf(stderr, " %" PRIu64 "+%" PRIu64 "@%" PRIu64 "/%u", exts[i].file_off, exts[i].len, exts[i].pool_off,
-		        exts[i].flags);
+		fprintf(stderr, " %" PRIu64 "+%" PRIu64 "@%" PRIu64 "/%u", exts[i].file_off, exts[i].len,
+		        exts[i].pool_off, exts[i].flags);
 	fprintf(stderr, "\n");
 }
 
@@ -386,7 +386,8 @@ static void judge_open(struct fuzz_pool *pool, const struct findings *found)
 	protect(pool, false);
 	if (rc) {
 		if (!bad && rc != -ENOSPC && rc != -EROFS && !only_tests_refuse(rc))
-			fuzz_fail("check found no error (%d), open for writing gave %d\n%s", found->rc, rc, found->first);
+			fuzz_fail("check found no error (%d), open for writing gave %d\n%s", found->rc, rc,
+			          found->first);
 		return;
 	}
 	if (bad)

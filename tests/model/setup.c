@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What every run of the model begins with: the list of operations to choose from, and a model with room for its files. */
+/* What every run of the model begins with: the operations to choose from, and a model with room for its files. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -110,7 +110,7 @@ START_TEST(a_stable_grant_waits_for_writers_under_way)
 }
 END_TEST
 
-/* P19: a read held between look-up and copy while its block becomes another file's, and is written there, reads again. */
+/* P19: a read held between look-up and copy while its block becomes another file's and is written, reads again. */
 START_TEST(p19_a_reader_held_across_an_exchange_reads_again)
 {
 	struct job reader;

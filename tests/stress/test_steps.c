@@ -191,7 +191,7 @@ START_TEST(p3_a_pin_that_looked_before_the_recall_is_refused)
 }
 END_TEST
 
-/* L6: a write over written blocks and a hole that somebody shows waits for the hole before it stores into the blocks. */
+/* L6: a write over blocks and a hole that somebody shows waits for the hole before it stores into the blocks. */
 START_TEST(a_write_over_several_kinds_of_runs_stores_all_or_nothing)
 {
 	struct holder h = { 0 };
@@ -215,6 +215,48 @@ START_TEST(a_write_over_several_kinds_of_runs_stores_all_or_nothing)
 	daxl_lease_free(h.lease);
 	must(daxl_close(f));
 	free(buf);
+	stress_end();
+}
+END_TEST
+
+static int commit_block(void *arg)
+{
+	return daxl_lease_commit(((struct holder *)arg)->lease, 0, BLK, BLK);
+}
+
+/* P33, L12: a commit whose lease is fenced after it has persisted, before its turn at the file, changes nothing. */
+START_TEST(p33_a_commit_begun_before_the_fence_is_refused)
+{
+	struct holder h = { 0 };
+	struct job committer, breaker;
+	struct daxl_lease_stat st;
+
+	stress_begin("P33 commit");
+	f = stress_file("f", 0);
+	struct daxl_lease_opts opts = holder_opts(&h, DAXL_LEASE_WRITE, 0);
+
+	opts.break_ms = 1;
+	must(daxl_lease_acquire(f, 0, B(2), &opts, &h.lease));
+	points_on();
+	point_park("commit:locked");
+	job_start_fn(&committer, commit_block, &h);
+	point_wait_parked("commit:locked");
+	struct call call = CALL(.op = OP_BREAK_UNMAP, .file = f, .off = 0, .len = B(2));
+
+	call.wait.timeout_ms = 1;
+	call.wait.on_timeout = DAXL_ON_TIMEOUT_FENCE;
+	job_start(&breaker, &call);
+	do {
+		sched_yield();
+		must(daxl_lease_stat(h.lease, &st));
+	} while (st.state != DAXL_LEASE_REVOKED);
+	point_release("commit:locked");
+	must_be(job_join(&committer), -ESTALE);
+	must(job_join(&breaker));
+	points_off();
+	ck_assert_uint_eq(file_size(f), 0);
+	daxl_lease_free(h.lease);
+	must(daxl_close(f));
 	stress_end();
 }
 END_TEST
@@ -280,6 +322,7 @@ int main(int argc, char **argv)
 	tcase_add_test(tc, p3_a_pin_that_looked_before_the_recall_is_refused);
 	tcase_add_test(tc, a_write_over_several_kinds_of_runs_stores_all_or_nothing);
 	tcase_add_test(tc, persist_fsync_and_commit_flush_what_the_cpu_stored);
+	tcase_add_test(tc, p33_a_commit_begun_before_the_fence_is_refused);
 	suite_add_tcase(suite, tc);
 	return stress_main(argc, argv, suite);
 }

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Two threads on two files against one thread on one: how many times as many operations are done in the same time. Both
+ * are timed in turns; the machine has to have two CPUs to spare, else the figure is about the scheduler.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "ops.h"
+
+static struct op_file files[2];
+static struct daxl_lease *leases[2];
+
+struct kind {
+	const char *name;
+	bench_fn fn;
+	unsigned ops;
+	const void *arg[2];
+	double goal;
+};
+
+static void pin(unsigned ops, const void *arg)
+{
+	struct daxl_lease *lease = *(struct daxl_lease *const *)arg;
+
+	bench_start();
+	for (unsigned i = 0; i < ops; i++) {
+		bench_check(daxl_lease_pin(lease));
+		daxl_lease_unpin(lease);
+	}
+	bench_stop();
+}
+
+/* Batches of what batches do, together ops: one batch is too short for two threads to meet. */
+#define REPEAT(batch)                                                                                                  \
+	static void batch##s(unsigned ops, const void *arg)                                                            \
+	{                                                                                                              \
+		for (unsigned done = 0; done < ops; done += OP_BATCH)                                                  \
+			op_##batch(OP_BATCH, arg);                                                                     \
+	}
+
+REPEAT(punch)
+REPEAT(append)
+
+static void one(unsigned ops, const void *arg)
+{
+	const struct kind *kind = arg;
+
+	kind->fn(ops, kind->arg[0]);
+}
+
+static void two(unsigned ops, const void *arg)
+{
+	const struct kind *kind = arg;
+
+	bench_both(kind->fn, ops, kind->arg[0], kind->arg[1]);
+}
+
+/* One and two are columns of one path, so that they take turns. */
+static void run(const struct kind *kind)
+{
+	struct bench_path path = {
+		kind->name, kind->ops, one, kind, .limit = { .name = "one operation of each of two", two, kind },
+	};
+	struct bench_times times[2];
+	struct bench_figure speedup = { "x one thread", 0, 0, kind->goal };
+
+	if (!bench_wants(kind->name))
+		return;
+	bench_measure(&path, times);
+	speedup.value = 2 * times[0].median / times[1].median;
+	bench_figures(kind->name, &speedup, 1);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct kind kinds[] = {
+		{ "two threads: reads, 4 KiB", op_read, 5000, { &files[0], &files[1] }, 1.8 },
+		{ "two threads: pin + unpin", pin, 200000, { &leases[0], &leases[1] }, 1.8 },
+		{ "two threads: overwrites, 4 KiB", op_overwrite, 5000, { &files[0], &files[1] }, 1.8 },
+		{ "two threads: punch", punchs, 2048, { &files[0], &files[1] }, 1.4 },
+		{ "two threads: append 4 KiB", appends, 2048, { &files[0], &files[1] }, 1.4 },
+	};
+	struct daxl_pool *pool;
+	double load = 0;
+
+	bench_init(argc, argv, "bench_scale");
+	pool = bench_pool(UINT64_C(256) << 20, UINT64_C(256) << 20);
+	if (getloadavg(&load, 1) == 1 && load > 0.5)
+		fprintf(stderr, "bench_scale: load average %.2f: two threads will not have two CPUs\n", load);
+	for (unsigned i = 0; i < 2; i++) {
+		files[i] = op_warm(pool, i ? "b" : "a");
+		files[i].runs = 2; /* op_punch works in the first gap, behind the lease's block */
+		bench_check(daxl_lease_acquire(files[i].file, 0, OP_BYTES, NULL, &leases[i]));
+	}
+	for (size_t i = 0; i < BENCH_COUNT(kinds); i++)
+		run(&kinds[i]);
+	for (unsigned i = 0; i < 2; i++) {
+		daxl_lease_free(leases[i]);
+		op_end(&files[i], i ? "b" : "a");
+	}
+	return bench_end();
+}
