@@ -2,10 +2,15 @@
 /*
  * The gate of the log: lib/log/log.c. Tickets by compare-and-swap on a word that also says whether the gate is closed; a watermark that whoever leaves moves over all finished
  * tickets; entries that name their position, so that nobody clears them; waiting without a lock. Window: two positions. Two writers with two tickets each, of one and of two
- * slots, and somebody who closes the gate, as a checkpoint does.
+ * slots, and somebody who closes the gate, as a checkpoint does; or one ticket each, and two who close it (TWO_CLOSERS).
  */
 #define WINDOW 2
 #define NONE 255
+#ifdef TWO_CLOSERS
+#define ROUNDS 1
+#else
+#define ROUNDS 2
+#endif
 byte head, watermark;
 bool closed;
 byte done_at[WINDOW], done_slots[WINDOW];
@@ -90,7 +95,7 @@ proctype Writer(byte slots) {
 	bool shut, moved;
 
 	do
-	:: rounds < 2 -> enter(); leave(); rounds++
+	:: rounds < ROUNDS -> enter(); leave(); rounds++
 	:: else -> break
 	od
 }

@@ -22,7 +22,8 @@ struct pinner {
 static struct pinner pinners[PINNERS];
 static struct daxl_file *f;
 static uint64_t rounds;
-static uint64_t looks;  /* by the breaker */
+static _Thread_local bool is_breaker; /* a grant passes the same point, and others may be inside pins then */
+static uint64_t looks;                /* by the breaker */
 static uint64_t breaks; /* atomic: that have ended */
 
 static uint64_t pins_made(void)
@@ -37,7 +38,7 @@ static uint64_t pins_made(void)
 static void nobody_inside(const char *point, void *arg)
 {
 	(void)arg;
-	if (strcmp(point, "op:drained") != 0)
+	if (!is_breaker || strcmp(point, "op:drained") != 0)
 		return;
 	for (unsigned i = 0; i < PINNERS; i++)
 		ck_assert_msg(!__atomic_load_n(&pinners[i].inside, __ATOMIC_RELAXED), "thread %u is inside a pin", i);
@@ -88,6 +89,7 @@ START_TEST(p14_no_wake_up_is_lost_in_many_pins)
 
 	stress_begin("P14 pins");
 	f = stress_file("f", BLK);
+	is_breaker = true;
 	daxl_hook_set(nobody_inside, NULL);
 	for (unsigned i = 0; i < PINNERS; i++)
 		job_start_fn(&jobs[i], pin_on, &pinners[i]);

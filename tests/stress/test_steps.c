@@ -268,8 +268,8 @@ struct durable {
 	unsigned fences; /* since the flush */
 };
 
-static void see_durable(struct daxl_media *media, enum daxl_media_event event, const void *addr, const void *src, size_t len,
-                        void *arg)
+static void see_durable(struct daxl_media *media, enum daxl_media_event event, const void *addr, const void *src,
+                        size_t len, void *arg)
 {
 	struct durable *d = arg;
 	const char *at = addr;
