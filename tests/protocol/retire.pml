@@ -80,6 +80,19 @@ proctype Operation() {
 	fi
 }
 
+inline free_batch() {
+#ifdef M_ROUND_COUNTED_FIRST
+	rounds++;
+#endif
+	do
+	:: l != NULL -> b = l - 1; l = next[l]; put(b)
+	:: else -> break
+	od;
+#ifndef M_ROUND_COUNTED_FIRST
+	rounds++
+#endif
+}
+
 proctype Worker() {
 	byte l, b, g;
 	bool idle;
@@ -87,33 +100,27 @@ proctype Worker() {
 	do
 	:: atomic { queued -> queued = false };
 		grace_period();
-again:
 		l = grace;
+		free_batch();
+		/* What came meanwhile gets a grace period here, as often as the worker cares to. */
 		do
-		:: l != NULL -> b = l - 1; l = next[l]; put(b)
-		:: else -> break
-		od;
-		/* What came meanwhile gets a grace period here. */
+		:: true ->
 #ifdef M_LIST_READ_THEN_CLEARED
-		l = list;
-		list = NOTHING;
+			l = list;
+			list = NOTHING;
 #else
-		atomic { l = list; list = NOTHING }
+			atomic { l = list; list = NOTHING }
 #endif
-		if
-		:: l != NOTHING ->
-#ifndef M_SECOND_BATCH_AT_ONCE
+			if :: l == NOTHING -> break :: else fi;
+#ifndef M_NEXT_BATCH_AT_ONCE
 			grace_period();
 #endif
-			do
-			:: l != NULL -> b = l - 1; l = next[l]; put(b)
-			:: else -> break
-			od
-		:: else
-		fi;
-		rounds++;
+			free_batch()
+		:: break
+		od;
 #ifdef M_IDLE_WITHOUT_A_LOOK
-		list = NULL; idle = true;
+		list = NULL;
+		idle = true;
 #else
 		atomic { idle = (list == NOTHING); if :: idle -> list = NULL :: else fi }
 #endif
