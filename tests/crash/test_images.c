@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Every operation alone, and in sequences of two over several files, crashed everywhere (P43 and its kin): after reopening
+ * Every operation alone, and in sequences of two and three over several files, crashed everywhere (P43 and its kin): after reopening
  * the files are as before or after the call that was under way, nothing of a returned call is lost (L15), and no block leaks. Also: opening
- * after creation, clean close, and creation itself.
+ * after creation, clean close, creation itself, growth and repair.
  *
  *   test_images [--long] [--images N] [--ops NAME[,NAME...]] [--scenario N] [--list]
  *
- * --images N: pairs (or the operations named) until there are so many distinct images. --long: more at each fence, and 10^6.
+ * --images N: sequences (or the operations named) until there are so many distinct images. --long: more at each fence, and 10^6.
  *
  * Environment: DAXL_SEED; DAXL_CRASH_DUMP names a file for the image that failed.
  */
@@ -18,7 +18,9 @@
 #include <time.h>
 
 #include "base/error.h"
+#include "check/check.h"
 #include "crash.h"
+#include "media/superblock.h"
 
 #define PREFIX ""
 
@@ -106,6 +108,21 @@ static const struct op *find_op(const char *name)
 	return op;
 }
 
+/* What the library says of the files goes into the model: by opening a copy. Gives the copy's superblock. */
+static struct daxl_md_super read_model(const struct image *image, struct state *model)
+{
+	struct image copy = { .base = xalloc(image->size), .size = image->size };
+
+	memcpy(copy.base, image->base, image->size);
+	struct daxl_pool *pool = load(&copy);
+	struct daxl_md_super super = pool->super;
+
+	state_read(pool, PREFIX, model);
+	pool_crash(pool);
+	free(copy.base);
+	return super;
+}
+
 /*
  * One scenario: the open, the operations named in list (separated by commas), and perhaps the close, recorded; then all
  * crashes in it.
@@ -123,15 +140,7 @@ static void run_scenario(const char *list)
 	rnd(&rng);
 	state_init(&model);
 	prepare(&image, &model, list, &rng);
-	/* What the library says of the files goes into the model: by opening a copy. */
-	struct image copy = { .base = xalloc(image.size), .size = image.size };
-
-	memcpy(copy.base, image.base, image.size);
-	struct daxl_pool *pool = load(&copy);
-
-	state_read(pool, PREFIX, &model);
-	pool_crash(pool);
-	free(copy.base);
+	read_model(&image, &model);
 
 	bool with_open = rnd_below(&rng, 4) == 0 || strcmp(list, "open") == 0;
 	bool with_close = rnd_below(&rng, 4) == 0 || strcmp(list, "close") == 0;
@@ -145,7 +154,7 @@ static void run_scenario(const char *list)
 	trace_accept(&trace, "open", state_copy(&model), NULL);
 	if (with_open)
 		trace_start(&trace);
-	pool = load(&image);
+	struct daxl_pool *pool = load(&image);
 	if (!with_open) {
 		sim_fini(&sim);
 		bool page = sim.page;
@@ -224,6 +233,63 @@ static void run_creation(bool garbage)
 	free(image.base);
 }
 
+/* A larger medium, with the pool at its front. */
+static void widen(struct image *image)
+{
+	struct image wide = { .base = xalloc(2 * image->size), .size = 2 * image->size };
+
+	memcpy(wide.base, image->base, image->size);
+	free(image->base);
+	*image = wide;
+}
+
+/* A growth, or a repair of a pool of which one superblock copy is bad, which writes everything anew: no file changes. */
+static void run_whole_pool(bool repair)
+{
+	uint64_t rng = seed ^ scenario * UINT64_C(0xd1342543de82ef95);
+	struct budget unchecked = *budget; /* by daxl_check: it tells of superblock copies that differ */
+	struct daxl_pool *pool = NULL;
+	struct daxl_media *media;
+	struct state model;
+	struct image image;
+	struct trace trace;
+	struct sim sim;
+
+	scenario_ops = repair ? "repair" : "grow";
+	state_init(&model);
+	prepare(&image, &model, scenario_ops, &rng);
+	if (!repair)
+		widen(&image);
+	struct daxl_md_super super = read_model(&image, &model);
+
+	unchecked.check = 0;
+	if (repair) {
+		image.base[daxl_super_end_copy(&super) + sizeof(super) / 2] ^= 1;
+	} else {
+		pool = load(&image);
+	}
+	trace_init(&trace, image.base, image.size);
+	sim_init(&sim, image.base, image.size, PREFIX, &rng, &unchecked);
+	sim.page = rnd_below(&rng, 4) == 0;
+	trace_accept(&trace, scenario_ops, state_copy(&model), NULL);
+	trace_start(&trace);
+	if (repair) {
+		must(daxl_media_open_memory(image.base, image.size, false, &media));
+		if (daxl_check_media(media, true, NULL, NULL) < 1)
+			fail("the repair found nothing: %s", daxl_error_last());
+	} else {
+		must(daxl_pool_enlarge(pool, image.size));
+	}
+	trace_stop(&trace);
+	if (pool)
+		pool_crash(pool);
+	sim_run(&sim, &trace, NULL);
+	sim_fini(&sim);
+	trace_fini(&trace);
+	state_free(&model);
+	free(image.base);
+}
+
 static void report(const char *what)
 {
 	printf("%s: %" PRIu64 " images looked at, %" PRIu64 " of them in recoveries, %zu distinct\n", what, totals.images,
@@ -276,6 +342,8 @@ int main(int argc, char **argv)
 		do {
 			if (strcmp(list, "create-pool") == 0 || strcmp(list, "create-pool-garbage") == 0)
 				run_creation(strcmp(list, "create-pool") != 0);
+			else if (strcmp(list, "grow") == 0 || strcmp(list, "repair") == 0)
+				run_whole_pool(strcmp(list, "repair") == 0);
 			else
 				run_scenario(list);
 			scenario++;
@@ -283,7 +351,7 @@ int main(int argc, char **argv)
 		report(list);
 		return 0;
 	}
-	/* Each alone, then pairs until there are enough images. */
+	/* Each alone, then two and three at a time until there are enough images. */
 	for (unsigned i = 0; i < nops; i++, scenario++)
 		run_scenario(ops[i].name);
 	static const char *const more[] = { "many-runs,checkpoint,write-hole,checkpoint,punch,checkpoint",
@@ -301,15 +369,22 @@ int main(int argc, char **argv)
 	run_creation(false);
 	scenario++;
 	run_creation(true);
+	for (unsigned i = 0; i < 8; i++) {
+		scenario++;
+		run_whole_pool(i % 2);
+	}
 	report("alone");
 	uint64_t rng = seed, alone = totals.seen.n;
 
 	do {
-		char pair[128];
+		char several[128];
+		int len = 0;
 
 		scenario++;
-		snprintf(pair, sizeof(pair), "%s,%s", ops[rnd_below(&rng, nops - 1)].name, ops[rnd_below(&rng, nops - 1)].name);
-		run_scenario(pair);
+		for (uint64_t n = 2 + rnd_below(&rng, 2); n-- > 0;)
+			len += snprintf(several + len, sizeof(several) - (size_t)len, "%s%s", len ? "," : "",
+			                ops[rnd_below(&rng, nops - 1)].name);
+		run_scenario(several);
 	} while (totals.seen.n - alone < images);
 	report("all");
 	return 0;

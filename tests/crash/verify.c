@@ -131,7 +131,7 @@ static void compare(const struct accept *accept, const struct state *is)
 /* What a crash in the recovery just recorded, or in the operation after it, may leave. */
 static void crash_again(struct sim *sim, const uint8_t *start, const struct trace *trace, struct accept *found)
 {
-	struct budget budget = { .exhaustive = sim->budget->inner, .singles = 2, .others = 3, .check = 64 };
+	struct budget budget = { .exhaustive = sim->budget->inner, .singles = 2, .others = 3, .check = sim->budget->check ? 64 : 0 };
 	struct sim inner;
 
 	sim_init(&inner, start, sim->size, sim->prefix, sim->rng, &budget);
