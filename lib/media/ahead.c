@@ -40,9 +40,9 @@ struct daxl_ahead *daxl_ahead_new(daxl_ahead_fn read, void *medium, uint64_t siz
 	ahead->medium = medium;
 	ahead->size = size;
 	ahead->oldest = 0;
-	for (unsigned i = 0; i < STREAMS; i++) {
+	for (unsigned i = 0; i < STREAMS; i++) { /* the bytes are not touched before they are needed */
 		ahead->stream[i].last = UINT64_MAX;
-		ahead->stream[i].len = 0;
+		ahead->stream[i].off = ahead->stream[i].len = 0;
 	}
 	return ahead;
 }
