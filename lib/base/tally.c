@@ -46,10 +46,7 @@ void daxl_tally_destroy(struct daxl_tally *tally)
 /* The calling thread's stripe, and whether it is nobody else's. */
 static unsigned my_stripe(bool *ret_own)
 {
-	unsigned n = daxl_thread_number();
-
-	*ret_own = n < OWN_STRIPES;
-	return *ret_own ? n : OWN_STRIPES + n % (STRIPES - OWN_STRIPES);
+	return daxl_thread_place(OWN_STRIPES, STRIPES - OWN_STRIPES, ret_own);
 }
 
 static void add(uint64_t *counter, uint64_t n, bool own)

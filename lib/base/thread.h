@@ -3,6 +3,8 @@
 #ifndef DAXL_BASE_THREAD_H
 #define DAXL_BASE_THREAD_H
 
+#include <stdbool.h>
+
 #include "base/compiler.h"
 
 /* initial-exec: found with one load also from inside a shared library. */
@@ -12,6 +14,18 @@ unsigned daxl_thread_draw(void); /* the slow half of daxl_thread_number */
 static inline unsigned daxl_thread_number(void)
 {
 	return daxl_likely(daxl_thread_drawn != 0) ? daxl_thread_drawn - 1 : daxl_thread_draw();
+}
+
+/*
+ * The calling thread's place among own + shared ones. The first threads of a process have one of the own places each to
+ * themselves (*ret_own), and need neither lock nor read-modify-write there; those after them share the others.
+ */
+static inline unsigned daxl_thread_place(unsigned own, unsigned shared, bool *ret_own)
+{
+	unsigned n = daxl_thread_number();
+
+	*ret_own = n < own;
+	return *ret_own ? n : own + n % shared;
 }
 
 #endif

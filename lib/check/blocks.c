@@ -79,11 +79,10 @@ bool daxl_ranges_find(const struct daxl_ranges *ranges, daxl_blk_t blk, daxl_nbl
 	return true;
 }
 
-/* Whether somebody's map has it is known; it may be a fixed area's instead. */
-static bool is_fixed(const struct daxl_check *check, daxl_blk_t blk)
+bool daxl_check_is_fixed(const struct daxl_check *check, daxl_blk_t blk, daxl_nblk_t len)
 {
 	for (unsigned i = 0; i < check->nfixed; i++)
-		if (blk >= check->fixed[i].blk && blk < check->fixed[i].blk + check->fixed[i].len)
+		if (blk < check->fixed[i].blk + check->fixed[i].len && check->fixed[i].blk < blk + len)
 			return true;
 	return false;
 }
@@ -96,14 +95,15 @@ struct sweep {
 	struct daxl_ranges gaps; /* file blocks that the file in hand does not keep */
 };
 
-static int mark_run(daxl_fblk_t at, const struct daxl_run *run, void *arg)
+static int mark_run(daxl_fblk_t at, const struct daxl_run *run, void *space)
 {
-	struct sweep *sweep = arg;
-
 	(void)at;
-	if (run->flags & DAXL_RUN_HOLE)
-		return 0;
-	return daxl_space_mark_shared(sweep->check->pool->space, run->blk, run->len);
+	return run->flags & DAXL_RUN_HOLE ? 0 : daxl_space_mark_shared(space, run->blk, run->len);
+}
+
+int daxl_check_mark_map(struct daxl_check *check, const struct daxl_node *root)
+{
+	return daxl_rope_walk(root, 0, DAXL_FBLK_INF, mark_run, check->pool->space);
 }
 
 static void mark_file(struct daxl_inode *ino, void *arg)
@@ -111,7 +111,7 @@ static void mark_file(struct daxl_inode *ino, void *arg)
 	struct sweep *sweep = arg;
 
 	if (!sweep->err)
-		sweep->err = daxl_rope_walk(ino->version->root, 0, DAXL_FBLK_INF, mark_run, sweep);
+		sweep->err = daxl_check_mark_map(sweep->check, ino->version->root);
 }
 
 /* Free space as the files and nothing else make it. */
@@ -140,9 +140,9 @@ static int page_conflict(struct daxl_check *check, daxl_page_t page, daxl_blk_t 
 	int err = daxl_check_found(check, DAXL_SEVERITY_ERROR, &where,
 	                           "page %" PRIu64 " of the checkpoint or log lies in block %" PRIu64 ", which is %s",
 	                           page, blk,
-	                           is_fixed(check, blk) ? "a superblock's, a slot's or the log's" : "a file's");
+	                           daxl_check_is_fixed(check, blk, 1) ? "a superblock's, a slot's or the log's" : "a file's");
 	/* Who has a block in which a good page lies has lost what was his there. */
-	if (!err && good && !is_fixed(check, blk))
+	if (!err && good && !daxl_check_is_fixed(check, blk, 1))
 		err = daxl_ranges_add(&check->contested, blk, 1);
 	return err;
 }

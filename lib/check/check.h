@@ -109,6 +109,29 @@ int daxl_check_blocks(struct daxl_check *check);
 /* Sets aside what is not proven free, and makes everything dirty: the next checkpoint writes it all. */
 int daxl_check_put_right(struct daxl_check *check);
 
+/* Counts all that a map has as in use, in check->pool->space. */
+int daxl_check_mark_map(struct daxl_check *check, const struct daxl_node *root);
+/* Whether a fixed area (superblocks, slots, log) has any of these blocks. */
+bool daxl_check_is_fixed(const struct daxl_check *check, daxl_blk_t blk, daxl_nblk_t len);
+
+/* Whether the pool has all of these blocks; len is not 0. */
+static inline bool daxl_check_has_blocks(const struct daxl_check *check, daxl_blk_t blk, daxl_nblk_t len)
+{
+	daxl_nblk_t nblocks = daxl_bytes_to_blocks_exact(check->pool->super.pool_size, check->pool->block_shift);
+
+	return blk < nblocks && len <= nblocks - blk;
+}
+
+static inline uint64_t daxl_check_npages(const struct daxl_check *check)
+{
+	return check->pool->super.pool_size >> DAXL_PAGE_SHIFT;
+}
+
+static inline bool daxl_check_has_page(const struct daxl_check *check, daxl_page_t page)
+{
+	return page != 0 && page < daxl_check_npages(check);
+}
+
 int daxl_ranges_add(struct daxl_ranges *ranges, daxl_blk_t blk, daxl_nblk_t len); /* -ENOMEM */
 void daxl_ranges_sort(struct daxl_ranges *ranges);                                /* and merges */
 /* The first of the sorted ranges that overlaps [blk, blk + len), cut to it; false: none. */

@@ -92,13 +92,12 @@ static int claim_piece(daxl_fblk_t at, const struct daxl_run *run, void *arg)
 static int claim_edit(struct daxl_check *check, const struct daxl_inode *ino, const struct daxl_md_edit *edit)
 {
 	struct daxl_pool *pool = check->pool;
-	daxl_nblk_t nblocks = daxl_bytes_to_blocks_exact(pool->super.pool_size, pool->block_shift);
 	daxl_nblk_t max = pool->max_file_size >> pool->block_shift;
 	daxl_blk_t blk = edit->val & DAXL_MD_RUN_BLOCK_MASK;
 	struct claim claim = {.check = check, .to_blk = blk - edit->fblk};
 
-	if (edit->len == 0 || edit->val & (DAXL_EDIT_HOLE | DAXL_EDIT_CONVERT) || blk >= nblocks ||
-	    edit->len > nblocks - blk || edit->fblk > max || edit->len > max - edit->fblk)
+	if (edit->len == 0 || edit->val & (DAXL_EDIT_HOLE | DAXL_EDIT_CONVERT) ||
+	    !daxl_check_has_blocks(check, blk, edit->len) || edit->fblk > max || edit->len > max - edit->fblk)
 		return 0;
 	return daxl_rope_walk(ino ? ino->version->root : NULL, edit->fblk, edit->fblk + edit->len, claim_piece, &claim);
 }

@@ -200,7 +200,7 @@ static int strict_page(daxl_page_t page, void *arg)
 	const struct daxl_check *check = strict->check;
 	bool fresh = false;
 
-	if (page == 0 || page >= check->pool->super.pool_size >> DAXL_PAGE_SHIFT)
+	if (!daxl_check_has_page(check, page))
 		return daxl_fail(EUCLEAN, "page %" PRIu64 " is referred to, the pool does not have it", page);
 	int err = daxl_page_set_has(&check->seen, page) ? 0 : daxl_page_set_add(&strict->pages, page, &fresh);
 
@@ -218,21 +218,12 @@ static int strict_read(const struct daxl_md_ref *ref, const struct daxl_page_exp
 static int strict_run(daxl_blk_t blk, daxl_nblk_t len, void *arg)
 {
 	const struct strict *strict = arg;
-	const struct daxl_check *check = strict->check;
-	daxl_nblk_t nblocks = daxl_bytes_to_blocks_exact(check->pool->super.pool_size, check->pool->block_shift);
 
-	if (blk >= nblocks || len > nblocks - blk)
+	if (!daxl_check_has_blocks(strict->check, blk, len))
 		return daxl_fail(EUCLEAN, "a run lies outside of the pool");
-	for (unsigned i = 0; i < check->nfixed; i++)
-		if (blk < check->fixed[i].blk + check->fixed[i].len && check->fixed[i].blk < blk + len)
-			return daxl_fail(EUCLEAN, "a run has a block of a superblock, slot or the log");
+	if (daxl_check_is_fixed(strict->check, blk, len))
+		return daxl_fail(EUCLEAN, "a run has a block of a superblock, slot or the log");
 	return 0;
-}
-
-static int mark_run(daxl_fblk_t at, const struct daxl_run *run, void *arg)
-{
-	(void)at;
-	return run->flags & DAXL_RUN_HOLE ? 0 : daxl_space_mark_shared(arg, run->blk, run->len);
 }
 
 /* No node has a page of its own: repair writes all of them anew, and frees those they were read from. */
@@ -247,7 +238,7 @@ static void forget_pages(struct daxl_node *node)
 static int take_strict(struct strict *strict, struct daxl_node *root)
 {
 	struct daxl_check *check = strict->check;
-	int err = root ? daxl_rope_walk(root, 0, DAXL_FBLK_INF, mark_run, check->pool->space) : 0;
+	int err = daxl_check_mark_map(check, root);
 
 	if (root)
 		forget_pages(root);

@@ -10,11 +10,6 @@
 #include "base/error.h"
 #include "check/check.h"
 
-static uint64_t pool_pages(const struct daxl_check *check)
-{
-	return check->pool->super.pool_size >> DAXL_PAGE_SHIFT;
-}
-
 int daxl_check_page_ref(struct daxl_check *check, daxl_page_t page, const struct daxl_where *where, const char *what)
 {
 	/* A pool opens without its summary. */
@@ -23,14 +18,14 @@ int daxl_check_page_ref(struct daxl_check *check, daxl_page_t page, const struct
 	bool fresh = true;
 	int err = 0;
 
-	if (page != 0 && page < pool_pages(check))
+	if (daxl_check_has_page(check, page))
 		err = daxl_page_set_add(&check->seen, page, &fresh);
 	if (err)
 		return err;
-	if (page == 0 || page >= pool_pages(check))
+	if (!daxl_check_has_page(check, page))
 		err = daxl_check_found(check, severity, where,
 		                       "%s: page %" PRIu64 " is referred to, the pool has %" PRIu64, what, page,
-		                       pool_pages(check));
+		                       daxl_check_npages(check));
 	else if (!fresh)
 		err = daxl_check_found(check, severity, where, "%s: page %" PRIu64 " is referred to twice",
 		                       what, page);

@@ -98,13 +98,15 @@ int daxl_credit_take(struct daxl_pool *pool, enum daxl_need need)
 		}
 		if (rc < 0)
 			return rc;
+		bool due = daxl_ckpt_due(pool);
 		/* One checkpoint is enough for all who find it due, and its failure is not theirs: they have their
 		 * credit. */
-		if ((rc == 1 || daxl_ckpt_due(pool)) && __atomic_exchange_n(&pool->ckpt_asked, 1, __ATOMIC_ACQUIRE) == 0) {
+		if ((rc == 1 || due) && __atomic_exchange_n(&pool->ckpt_asked, 1, __ATOMIC_ACQUIRE) == 0) {
 			(void)daxl_ckpt_run(pool, false, 0);
 			__atomic_store_n(&pool->ckpt_asked, 0, __ATOMIC_RELEASE);
 		}
-		rc = daxl_room_make(pool, need);
+		/* There is room while all that is kept back is free, and the next checkpoint needs less than half of it. */
+		rc = daxl_unlikely(due || !daxl_space_has_reserve(pool->space)) ? daxl_room_make(pool, need) : 0;
 		if (rc < 0)
 			daxl_credit_give(pool);
 		return rc;

@@ -65,9 +65,6 @@ static int no_room(const struct daxl_pool *pool)
 
 int daxl_room_make(struct daxl_pool *pool, enum daxl_need need)
 {
-	/* All that is kept back is there, and less than half of it is asked for. */
-	if (daxl_likely(daxl_space_has_reserve(pool->space)) && !daxl_ckpt_due(pool))
-		return 0;
 	/* What a checkpoint replaces may be let go by the one after it only. */
 	for (int i = 0; i < 2 && !is_roomy(pool, need, 0); i++) {
 		daxl_toll.grace_waits |= daxl_wait_for_frees(pool);

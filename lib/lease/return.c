@@ -202,30 +202,35 @@ static int return_blocks(struct daxl_lease *lease, daxl_fblk_t start, daxl_fblk_
 	return 0;
 }
 
-DAXL_API int daxl_lease_return_range(struct daxl_lease *lease, off_t off, off_t len)
+static int return_range(struct daxl_lease *lease, off_t off, off_t len)
 {
-	DAXL_NEED(lease);
 	unsigned shift = lease->domain->block_shift;
-	struct daxl_tally *tally = lease->domain->tally;
 
 	if (off < 0 || len <= 0)
-		return count_return(tally, daxl_fail(EINVAL, "offset %lld is negative or length %lld is not positive",
-		                                     (long long)off, (long long)len));
+		return daxl_fail(EINVAL, "offset %lld is negative or length %lld is not positive", (long long)off, (long long)len);
 	daxl_fblk_t start = daxl_bytes_to_blocks_up((uint64_t)off, shift); /* rounded inwards */
 	daxl_fblk_t end = len == DAXL_TO_END || len > INT64_MAX - off
 	                          ? DAXL_FBLK_INF
 	                          : daxl_bytes_to_blocks_down((uint64_t)off + (uint64_t)len, shift);
 
 	if (start >= end)
-		return count_return(tally, daxl_lw_load(&lease->word) & DAXL_LW_PINS ? daxl_fail(EBUSY, "pins are out") : 0);
+		return daxl_lw_load(&lease->word) & DAXL_LW_PINS ? daxl_fail(EBUSY, "pins are out") : 0;
 	struct daxl_lease_span *spare = daxl_alloc(sizeof(*spare));
 
 	if (!spare)
-		return count_return(tally, daxl_fail(ENOMEM, "no memory to split a lease"));
+		return daxl_fail(ENOMEM, "no memory to split a lease");
 	int rc = return_blocks(lease, start, end, &spare);
 
 	daxl_free(spare);
-	return count_return(tally, rc);
+	return rc;
+}
+
+DAXL_API int daxl_lease_return_range(struct daxl_lease *lease, off_t off, off_t len)
+{
+	DAXL_NEED(lease);
+	struct daxl_tally *tally = lease->domain->tally;
+
+	return count_return(tally, return_range(lease, off, len));
 }
 
 /* WRITE goes, EXCLUSIVE goes; true when the credit for a commit is not needed any more. Range mutex held. */

@@ -121,10 +121,7 @@ void DAXL_ALONE daxl_slab_destroy(struct daxl_slab *slab)
 /* The calling thread's shard. */
 static struct shard *shard_of(struct daxl_slab *slab, bool *ret_own)
 {
-	unsigned n = daxl_thread_number();
-
-	*ret_own = n < OWN_SHARDS;
-	return &slab->shard[*ret_own ? n : OWN_SHARDS + n % (SHARDS - OWN_SHARDS)];
+	return &slab->shard[daxl_thread_place(OWN_SHARDS, SHARDS - OWN_SHARDS, ret_own)];
 }
 
 static inline void DAXL_LOCKS(SPIN) DAXL_UNCHECKED lock_shard(struct shard *shard, bool own)

@@ -107,15 +107,20 @@ static bool is_taken(const struct daxl_op *op, daxl_blk_t blk)
 	return false;
 }
 
-bool daxl_op_must_replace(struct daxl_op *op, unsigned part, daxl_fblk_t at, daxl_blk_t blk)
+bool daxl_op_is_busy(struct daxl_op *op, unsigned part, daxl_fblk_t at)
 {
 	daxl_fblk_t s, e;
 
+	return op->brk.limbo && daxl_break_busy(&op->brk, op->clauses, op->nclauses, part, at, at + 1, &s, &e);
+}
+
+bool daxl_op_must_replace(struct daxl_op *op, unsigned part, daxl_fblk_t at, daxl_blk_t blk)
+{
 	if (is_taken(op, blk))
 		return false;
 	if (daxl_space_is_shared(op->pool->space, blk, 1, NULL))
 		return true;
-	return op->brk.limbo && daxl_break_busy(&op->brk, op->clauses, op->nclauses, part, at, at + 1, &s, &e);
+	return daxl_op_is_busy(op, part, at);
 }
 
 daxl_blk_t daxl_op_hint(const struct daxl_op *op, unsigned part, daxl_fblk_t at)

@@ -131,6 +131,8 @@ int daxl_op_convert(struct daxl_op *op, unsigned part, daxl_fblk_t at, daxl_nblk
 /* Bytes inside the block. */
 void daxl_op_zero_with_record(struct daxl_op *op, daxl_blk_t blk, uint64_t from, uint64_t to) DAXL_HOLDS(FILE);
 void daxl_op_zero_now(struct daxl_op *op, daxl_blk_t blk, uint64_t from, uint64_t to) DAXL_HOLDS(FILE);
+/* Under limbo: whether somebody late whom the operation concerns is busy on the block at at. */
+bool daxl_op_is_busy(struct daxl_op *op, unsigned part, daxl_fblk_t at);
 /* What to do about one block that is to be changed: true when it must be replaced by a new one (shared, or busy under limbo). */
 bool daxl_op_must_replace(struct daxl_op *op, unsigned part, daxl_fblk_t at, daxl_blk_t blk) DAXL_HOLDS(FILE);
 /* Replaces the written block at at by a copy in a new block whose bytes [from, to) are zero. Takes one reserved block. */

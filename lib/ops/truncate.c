@@ -36,11 +36,11 @@ static int plan_truncate(struct daxl_op *op)
 /* Under limbo a busy tail block is replaced: the kept bytes in a new block, zeroes behind them. */
 static int DAXL_HOLDS(FILE) replace_busy_tail(struct daxl_op *op, uint64_t size)
 {
-	daxl_fblk_t tail = daxl_op_blk_down(op, size), s, e;
+	daxl_fblk_t tail = daxl_op_blk_down(op, size);
 	uint64_t keep = daxl_offset_in_block(size, op->shift);
 	struct daxl_run run;
 
-	if (keep == 0 || !op->brk.limbo || !daxl_break_busy(&op->brk, op->clauses, op->nclauses, 0, tail, tail + 1, &s, &e))
+	if (keep == 0 || !daxl_op_is_busy(op, 0, tail))
 		return 0;
 	daxl_rope_lookup(op->f[0].v->root, tail, &run);
 	if (run.flags & DAXL_RUN_HOLE)

@@ -190,13 +190,6 @@ static int plan_write(struct daxl_op *op)
 	return 0;
 }
 
-static bool is_busy(struct daxl_op *op, daxl_fblk_t at)
-{
-	daxl_fblk_t s, e;
-
-	return daxl_break_busy(&op->brk, op->clauses, op->nclauses, 0, at, at + 1, &s, &e);
-}
-
 /*
  * How the first blocks of a mapped run are to be written: *ret_n blocks from at have one answer. True: by new blocks, because the write is
  * atomic, or they are shared, or are busy under limbo and either the partly written edge of an unwritten run or the old tail of a growing file.
@@ -220,7 +213,7 @@ static bool by_new_blocks(const struct write_walk *ww, daxl_fblk_t at, daxl_blk_
 		if (ww->end <= size || daxl_offset_in_block(size, op->shift) == 0 || at > old_tail)
 			return false;
 		*ret_n = at < old_tail ? daxl_min_u64(*ret_n, old_tail - at) : 1;
-		return at == old_tail && is_busy(op, at);
+		return at == old_tail && daxl_op_is_busy(op, 0, at);
 	}
 	uint64_t base = daxl_op_bytes(op, at), block = daxl_op_bytes(op, 1);
 
@@ -231,7 +224,7 @@ static bool by_new_blocks(const struct write_walk *ww, daxl_fblk_t at, daxl_blk_
 		return false;
 	}
 	*ret_n = 1;
-	return is_busy(op, at);
+	return daxl_op_is_busy(op, 0, at);
 }
 
 /* Blocks of the call within run: how many new ones it takes. */

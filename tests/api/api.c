@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "base/error.h"
+#include "media/format.h"
 
 #define UNSAID "nothing was said"
 
@@ -90,6 +91,47 @@ struct daxl_pool *api_reopen(struct daxl_pool *pool, const char *path, uint32_t 
 	ok(daxl_pool_close(pool));
 	ok(daxl_pool_open(path, &opts, &pool));
 	return pool;
+}
+
+void api_copy(const char *from, const char *to)
+{
+	static unsigned char buf[64 * 1024];
+	int in = open(from, O_RDONLY | O_CLOEXEC), out = open(to, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	off_t at = 0;
+	ssize_t n;
+
+	ck_assert_int_ge(in, 0);
+	ck_assert_int_ge(out, 0);
+	for (; (n = pread(in, buf, sizeof(buf), at)) > 0; at += n) {
+		bool any = false;
+
+		for (ssize_t i = 0; i < n && !any; i++)
+			any = buf[i] != 0;
+		if (any)
+			ck_assert_int_eq(pwrite(out, buf, (size_t)n, at), n);
+	}
+	ck_assert_int_eq(ftruncate(out, at), 0);
+	close(in);
+	close(out);
+}
+
+int api_spoil_maps(const char *path)
+{
+	static unsigned char page[4096];
+	int fd = open(path, O_RDWR | O_CLOEXEC), spoilt = 0;
+
+	for (off_t at = 0; pread(fd, page, sizeof(page), at) == (ssize_t)sizeof(page); at += 4096) {
+		struct daxl_md_page head;
+
+		memcpy(&head, page, sizeof(head));
+		if (head.magic != DAXL_PAGE_MAGIC || head.type != DAXL_PAGE_ROPE)
+			continue;
+		page[70] ^= 0x10;
+		ck_assert_int_eq(pwrite(fd, page, sizeof(page), at), (ssize_t)sizeof(page));
+		spoilt++;
+	}
+	close(fd);
+	return spoilt;
 }
 
 unsigned char api_byte(uint64_t off)

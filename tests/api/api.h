@@ -35,6 +35,10 @@ const char *api_path(void);
 struct daxl_pool *api_pool(const char **ret_path);
 struct daxl_pool *api_pool_with(uint64_t size, const struct daxl_pool_opts *opts, const char **ret_path);
 struct daxl_pool *api_reopen(struct daxl_pool *pool, const char *path, uint32_t flags);
+/* Copies a file outside of the pool, holes left out: what a kill now would leave of a pool that is open. */
+void api_copy(const char *from, const char *to);
+/* Makes every page of the maps in the pool at path unreadable; gives how many. */
+int api_spoil_maps(const char *path);
 /* A file of size bytes of api_byte(offset), open for reading and writing. */
 struct daxl_file *api_file(struct daxl_pool *pool, const char *name, uint64_t size);
 unsigned char api_byte(uint64_t off);

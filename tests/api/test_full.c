@@ -150,16 +150,9 @@ END_TEST
 static void survives_a_kill(void)
 {
 	const char *copy = api_path();
-	int from = open(path, O_RDONLY), to = open(copy, O_RDWR | O_CREAT | O_EXCL, 0600);
 	struct daxl_pool *opened;
-	ssize_t n;
 
-	ck_assert(from >= 0 && to >= 0);
-	while ((n = copy_file_range(from, NULL, to, NULL, 1u << 30, 0)) > 0)
-		;
-	is(n, 0);
-	close(from);
-	close(to);
+	api_copy(path, copy);
 	ok(daxl_pool_open(copy, NULL, &opened));
 	ok(daxl_pool_close(opened));
 	is(daxl_check(copy, 0, NULL, NULL), 0);

@@ -746,26 +746,6 @@ END_TEST
 
 /* --- damage --- */
 
-/* Makes every page of a file's map unreadable. */
-static int spoil_maps(const char *path)
-{
-	static unsigned char page[4096];
-	int fd = open(path, O_RDWR | O_CLOEXEC), spoilt = 0;
-
-	for (off_t at = 0; pread(fd, page, sizeof(page), at) == (ssize_t)sizeof(page); at += 4096) {
-		struct daxl_md_page head;
-
-		memcpy(&head, page, sizeof(head));
-		if (head.magic != DAXL_PAGE_MAGIC || head.type != DAXL_PAGE_ROPE)
-			continue;
-		page[70] ^= 0x10;
-		ck_assert_int_eq(pwrite(fd, page, sizeof(page), at), (ssize_t)sizeof(page));
-		spoilt++;
-	}
-	close(fd);
-	return spoilt;
-}
-
 START_TEST(a_damaged_file)
 {
 	struct daxl_pool_opts ro = flags(DAXL_POOL_READ_ONLY);
@@ -779,7 +759,7 @@ START_TEST(a_damaged_file)
 	ok(daxl_close(file));
 	ok(daxl_close(api_file(pool, "whole", 3 * BLK)));
 	ok(daxl_pool_close(pool));
-	ck_assert_int_gt(spoil_maps(path), 0);
+	ck_assert_int_gt(api_spoil_maps(path), 0);
 	uint64_t was = api_hash(path);
 
 	pool = UNTOUCHED;

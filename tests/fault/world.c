@@ -144,36 +144,12 @@ bool outs_untouched(void)
 
 static const char *crashed, *damaged;
 
-static void copy_file(const char *from, const char *to)
-{
-	static unsigned char buf[64 * 1024];
-	int in = open(from, O_RDONLY | O_CLOEXEC), out = open(to, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	off_t at = 0;
-	ssize_t n;
-
-	ck_assert_int_ge(in, 0);
-	ck_assert_int_ge(out, 0);
-	for (; (n = pread(in, buf, sizeof(buf), at)) > 0; at += n) {
-		bool any = false;
-
-		for (ssize_t i = 0; i < n && !any; i++)
-			any = buf[i] != 0;
-		if (any)
-			ck_assert_int_eq(pwrite(out, buf, (size_t)n, at), n);
-	}
-	ck_assert_int_eq(ftruncate(out, at), 0);
-	close(in);
-	close(out);
-}
-
 /* "many" has more runs than go into its record, "whole" a few blocks; the last changes are in the log only. */
 static void make_images(void)
 {
-	static unsigned char page[4096];
 	struct daxl_pool_opts opts = DAXL_POOL_OPTS_INIT;
 	struct daxl_file *many;
 	const char *path;
-	int spoilt = 0;
 
 	opts.flags = DAXL_POOL_SPARSE;
 	struct daxl_pool *pool = api_pool_with(4 * MIB, &opts, &path);
@@ -185,31 +161,18 @@ static void make_images(void)
 	ok(daxl_close(api_file(pool, "whole", 3 * BLK)));
 	ok(daxl_fallocate(many, FALLOC_FL_COLLAPSE_RANGE, 0, 4 * BLK, NULL));
 	crashed = api_path();
-	copy_file(path, crashed);
+	api_copy(path, crashed);
 	ok(daxl_close(many));
 	ok(daxl_pool_close(pool));
 	damaged = path;
-	int fd = open(path, O_RDWR | O_CLOEXEC);
-
-	for (off_t at = 0; pread(fd, page, sizeof(page), at) == (ssize_t)sizeof(page); at += 4096) {
-		struct daxl_md_page head;
-
-		memcpy(&head, page, sizeof(head));
-		if (head.magic != DAXL_PAGE_MAGIC || head.type != DAXL_PAGE_ROPE)
-			continue;
-		page[70] ^= 0x10;
-		ck_assert_int_eq(pwrite(fd, page, sizeof(page), at), (ssize_t)sizeof(page));
-		spoilt++;
-	}
-	close(fd);
-	ck_assert_int_gt(spoilt, 0);
+	ck_assert_int_gt(api_spoil_maps(path), 0);
 }
 
 static void take_image(const char **which)
 {
 	if (!*which)
 		make_images();
-	copy_file(*which, w.image);
+	api_copy(*which, w.image);
 }
 
 void image_crashed(void)
