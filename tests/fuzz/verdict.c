@@ -40,9 +40,16 @@ struct digest {
 static uint64_t mix(uint64_t sum, const void *bytes, size_t len)
 {
 	const unsigned char *at = bytes;
+	uint64_t word;
 
-	for (size_t i = 0; i < len; i++)
-		sum = (sum ^ at[i]) * UINT64_C(0x100000001b3);
+	/* By words: it is most of what a short input costs. */
+	for (; len >= sizeof(word); at += sizeof(word), len -= sizeof(word)) {
+		memcpy(&word, at, sizeof(word));
+		sum = (sum ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+		sum ^= sum >> 32;
+	}
+	for (; len; at++, len--)
+		sum = (sum ^ *at) * UINT64_C(0x100000001b3);
 	return sum;
 }
 
