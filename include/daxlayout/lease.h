@@ -136,7 +136,7 @@ struct daxl_holder {
 	uint32_t reason;       /* enum daxl_reason; DAXL_REASON_NONE if it was not recalled */
 	uint64_t pins;         /* explicit ones out now */
 	uint64_t deadline_ns;  /* CLOCK_MONOTONIC; 0 if it was not recalled */
-	uint64_t limbo_blocks; /* of this lease: out of the file, kept by its pins */
+	uint64_t limbo_blocks; /* out of the file, and kept by its pins, or those of others whom the same operation revoked */
 	uint64_t reserved[4];  /* 0 */
 };
 
