@@ -12,10 +12,10 @@
  * promised    head + credit that is out. Taking a ticket turns credit into head and leaves the sum alone, so that one
  *             comparison with start says whether the ring has room: promised - start <= slots, always.
  *
- * Moving the watermark: who leaves stores its entry, then moves the watermark over every finished ticket it finds
- * there. No completion is left behind: let the watermark stand at v. Whoever moved it there has looked at entry v
- * afterwards. If it did not find v finished, then the ticket v stored its entry later and looks at the watermark later
- * still, finds v, and moves it itself. This needs one order of (store entry, load watermark) and (move watermark, load
+ * Moving the watermark: who leaves moves it over its own ticket when it stands there, or stores its entry; then moves it
+ * over every finished ticket it finds there. No completion is left behind: let the watermark stand at v. Whoever moved it
+ * there has looked at entry v afterwards. If it did not find v finished, then the ticket v looks at the watermark, or
+ * stores its entry and then looks, later still, finds v, and moves it itself. This needs one order of (store entry, load watermark) and (move watermark, load
  * entry) seen by all: sequentially consistent atomics.
  *
  * Waiting: for the gate to open, for the window, for the gate to be empty. All are rare and short: others have only
@@ -283,9 +283,12 @@ void daxl_log_store(struct daxl_log *log, const struct daxl_ticket *ticket, unsi
 
 void daxl_log_leave(struct daxl_log *log, const struct daxl_ticket *ticket)
 {
-	bool moved = false;
+	bool moved = atomic_load(&log->watermark) == ticket->position;
 
-	atomic_store(&log->done[ticket->position % WINDOW], ticket->position << DONE_SHIFT | ticket->slots);
+	if (daxl_likely(moved)) /* nobody else moves it over this ticket, which is not marked finished */
+		atomic_store(&log->watermark, ticket->position + ticket->slots);
+	else
+		atomic_store(&log->done[ticket->position % WINDOW], ticket->position << DONE_SHIFT | ticket->slots);
 	for (;;) {
 		uint64_t watermark = atomic_load(&log->watermark);
 		uint64_t done = atomic_load(&log->done[watermark % WINDOW]);

@@ -67,10 +67,17 @@ inline leave() {
 	d_step { done_at[p % WINDOW] = p; done_slots[p % WINDOW] = slots }
 	if :: w == p -> watermark = p + slots; moved = true :: else fi;
 #else
-	d_step { done_at[p % WINDOW] = p; done_slots[p % WINDOW] = slots }
-	moved = false;
+	w = watermark;
+	moved = w == p;
+	if
+	:: moved -> watermark = p + slots
+	:: else -> d_step { done_at[p % WINDOW] = p; done_slots[p % WINDOW] = slots }
+	fi;
 	do
 	:: true ->
+#ifdef M_MOVES_ONE
+		if :: moved -> break :: else fi;
+#endif
 		w = watermark;
 		d_step { at = done_at[w % WINDOW]; n = done_slots[w % WINDOW] }
 #ifdef M_ENTRY_WITHOUT_POSITION
@@ -82,9 +89,6 @@ inline leave() {
 			assert(w + n <= head);
 			if :: watermark == w -> watermark = w + n; moved = true :: else fi
 		}
-#ifdef M_MOVES_ONE
-		break
-#endif
 	od;
 #endif
 	if :: moved -> wake_waiters() :: else fi
