@@ -170,8 +170,8 @@ DAXL_API int daxl_stat(struct daxl_file *file, struct daxl_stat *ret_stat)
 	const struct daxl_version *v = daxl_version_get(file->ino);
 
 	st.size = v->size;
-	st.blocks = v->blocks;
-	st.runs = v->runs;
+	st.blocks = daxl_rope_blocks(v->root);
+	st.runs = daxl_rope_runs(v->root);
 	st.generation = v->generation;
 	st.mtime_ns = v->mtime_ns;
 	st.ctime_ns = v->ctime_ns;

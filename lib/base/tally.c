@@ -21,7 +21,7 @@ _Thread_local struct daxl_toll daxl_toll __attribute__((tls_model("initial-exec"
 struct daxl_tally {
 	struct {
 		DAXL_CACHE_ALIGNED struct daxl_op_stats op[DAXL_STAT_OPS];
-		uint64_t log_waits, grace_waits;
+		uint64_t sum[DAXL_TALLY_SUMS];
 	} stripe[STRIPES];
 	DAXL_CACHE_ALIGNED struct daxl_histogram histogram[DAXL_HISTOGRAMS]; /* count is the buckets' sum */
 	uint64_t event[DAXL_TALLY_EVENTS];
@@ -76,8 +76,25 @@ void daxl_tally_call(struct daxl_tally *tally, unsigned op, const struct daxl_op
 	add(&line->breaks, daxl_toll.breaks, own);
 	add(&line->recalls, daxl_toll.recalls, own);
 	add(&line->waits, daxl_toll.waits, own);
-	add(&tally->stripe[stripe].log_waits, daxl_toll.log_waits, own);
-	add(&tally->stripe[stripe].grace_waits, daxl_toll.grace_waits, own);
+	add(&tally->stripe[stripe].sum[DAXL_TALLY_LOG_WAITS], daxl_toll.log_waits, own);
+	add(&tally->stripe[stripe].sum[DAXL_TALLY_GRACE_WAITS], daxl_toll.grace_waits, own);
+}
+
+void daxl_tally_add(struct daxl_tally *tally, enum daxl_tally_sum which, int64_t n)
+{
+	bool own;
+	unsigned stripe = my_stripe(&own);
+
+	add(&tally->stripe[stripe].sum[which], (uint64_t)n, own);
+}
+
+uint64_t daxl_tally_sum(const struct daxl_tally *tally, enum daxl_tally_sum which)
+{
+	uint64_t sum = 0;
+
+	for (unsigned s = 0; s < STRIPES; s++)
+		sum += __atomic_load_n(&tally->stripe[s].sum[which], __ATOMIC_RELAXED);
+	return (int64_t)sum < 0 ? 0 : sum; /* what was taken away had been added in a stripe that was read before that */
 }
 
 void daxl_tally_plain(struct daxl_tally *tally, unsigned op, bool failed)
@@ -134,12 +151,11 @@ static void read_histogram(const struct daxl_histogram *from, struct daxl_histog
 void daxl_tally_read(const struct daxl_tally *tally, struct daxl_stats *ret)
 {
 	memset(ret, 0, sizeof(*ret));
-	for (unsigned s = 0; s < STRIPES; s++) {
+	for (unsigned s = 0; s < STRIPES; s++)
 		for (unsigned i = 0; i < DAXL_STAT_OPS; i++)
 			read_line(&tally->stripe[s].op[i], &ret->op[i]);
-		ret->log_waits += __atomic_load_n(&tally->stripe[s].log_waits, __ATOMIC_RELAXED);
-		ret->grace_waits += __atomic_load_n(&tally->stripe[s].grace_waits, __ATOMIC_RELAXED);
-	}
+	ret->log_waits = daxl_tally_sum(tally, DAXL_TALLY_LOG_WAITS);
+	ret->grace_waits = daxl_tally_sum(tally, DAXL_TALLY_GRACE_WAITS);
 	for (unsigned i = 0; i < DAXL_HISTOGRAMS; i++)
 		read_histogram(&tally->histogram[i], &ret->histogram[i]);
 	ret->fences_failed = __atomic_load_n(&tally->event[DAXL_TALLY_FENCES_FAILED], __ATOMIC_RELAXED);

@@ -5,7 +5,7 @@
  * The toll is a thread's own: what the public call it is in has recalled and waited for so far. Whoever recalls or waits only marks it there, whatever the
  * call is; the call, when it ends, adds it to its kind's line.
  *
- * The tally is the pool's. The lines of calls are striped by thread, so that two threads do not share one. Times and events are not: what they count has
+ * The tally is the pool's. The lines of calls, and sums of what nearly every operation changes, are striped by thread, so that two threads do not share one. Times and events are not: what they count has
  * slept, called a holder, or written a checkpoint.
  */
 #ifndef DAXL_BASE_TALLY_H
@@ -33,6 +33,14 @@ enum daxl_tally_event {
 	DAXL_TALLY_EVENTS
 };
 
+enum daxl_tally_sum {
+	DAXL_TALLY_LOG_WAITS,
+	DAXL_TALLY_GRACE_WAITS,
+	DAXL_TALLY_RECORDS,    /* committed since the pool was opened */
+	DAXL_TALLY_BLOCKS_OUT, /* let go, and waiting for their grace period */
+	DAXL_TALLY_SUMS
+};
+
 struct daxl_tally;
 
 int daxl_tally_create(struct daxl_tally **ret_tally);
@@ -43,6 +51,9 @@ void daxl_tally_call(struct daxl_tally *tally, unsigned op, const struct daxl_op
 void daxl_tally_plain(struct daxl_tally *tally, unsigned op, bool failed);
 void daxl_tally_time(struct daxl_tally *tally, enum daxl_stat_histogram which, uint64_t ns);
 void daxl_tally_event(struct daxl_tally *tally, enum daxl_tally_event event, uint64_t n);
+/* n may be negative. */
+void daxl_tally_add(struct daxl_tally *tally, enum daxl_tally_sum which, int64_t n);
+uint64_t daxl_tally_sum(const struct daxl_tally *tally, enum daxl_tally_sum which);
 void daxl_tally_read(const struct daxl_tally *tally, struct daxl_stats *ret);
 
 static inline bool daxl_toll_any(void)

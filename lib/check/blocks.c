@@ -221,8 +221,6 @@ static int cut_gaps(struct sweep *sweep)
 		return err;
 	}
 	version->root = daxl_edit_commit(&edit, &dropped);
-	version->runs = version->root ? version->root->runs : 0;
-	version->blocks = version->root ? version->root->blocks : 0;
 	daxl_dropped_each_run(&dropped, unref_run, pool->space);
 	daxl_dropped_free(&dropped, pool->slab, NULL, NULL);
 	return 0;

@@ -327,9 +327,5 @@ int daxl_check_map(struct daxl_check *check, struct daxl_inode *ino, const struc
 	if (err)
 		return err;
 	ino->version->root = node;
-	if (node) {
-		ino->version->runs = node->runs;
-		ino->version->blocks = node->blocks;
-	}
 	return 0;
 }

@@ -127,8 +127,6 @@ static int make_file(struct quarantine *q)
 	}
 	ino->version->root = daxl_edit_commit(&q->edit, &dropped);
 	daxl_dropped_free(&dropped, pool->slab, NULL, NULL);
-	ino->version->runs = ino->version->root->runs;
-	ino->version->blocks = ino->version->root->blocks;
 	ino->version->size = daxl_blocks_to_bytes(q->end, pool->block_shift);
 	struct daxl_where where = DAXL_WHERE(DAXL_FINDING_OTHER);
 	where.file_name = name;

@@ -54,7 +54,7 @@ static void *run(void *arg)
 	struct daxl_pool *pool = background->pool;
 	uint64_t seen = 0;
 	while (next_round(background)) {
-		uint64_t records = __atomic_load_n(&pool->records, __ATOMIC_RELAXED);
+		uint64_t records = daxl_tally_sum(pool->tally, DAXL_TALLY_RECORDS);
 		/* A failure leaves the old checkpoint valid; the next round tries again. */
 		if (records != seen && daxl_ckpt_run(pool, false, 0) == 0)
 			seen = records;

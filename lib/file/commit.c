@@ -45,24 +45,18 @@ int daxl_change_begin(struct daxl_change *change, struct daxl_inode *ino, bool t
 		return daxl_fail(EUCLEAN, "file %u is damaged", ino->id);
 	if (old->deleted)
 		return daxl_fail(ESTALE, "file %u has been deleted", ino->id);
+	__builtin_prefetch(&old->retired, 1); /* the RCU worker was the last to touch it */
 	struct daxl_version *next = daxl_version_alloc(ino->pool);
-	struct daxl_retire *retire = daxl_retire_alloc(ino->pool);
-	if (next == NULL || retire == NULL) {
-		daxl_version_free(ino->pool, next);
-		daxl_retire_free(ino->pool, retire);
+	if (next == NULL)
 		return daxl_fail(ENOMEM, "no memory for a new version of file %u", ino->id);
-	}
-	*next = *old;
+	memcpy(next, old, offsetof(struct daxl_version, retired));
 	next->generation++;
 	next->ctime_ns = daxl_realtime_ns();
 	if (touch)
 		next->mtime_ns = next->ctime_ns;
-	retire->pool = ino->pool;
-	retire->old = old;
 	change->ino = ino;
 	change->old = old;
 	change->next = next;
-	change->retire = retire;
 	change->moves = false;
 	daxl_edit_begin(&change->edit, ino->pool->slab, old->root);
 	return 0;
@@ -77,9 +71,7 @@ void daxl_change_abort(struct daxl_change *change)
 	if (next->attrs != change->old->attrs)
 		daxl_free(next->attrs);
 	daxl_version_free(change->ino->pool, next);
-	daxl_retire_free(change->ino->pool, change->retire);
 	change->next = NULL;
-	change->retire = NULL;
 }
 
 int daxl_credit_take(struct daxl_pool *pool, enum daxl_need need)
@@ -217,18 +209,14 @@ static daxl_nblk_t dropped_blocks(const struct daxl_dropped *dropped)
 /* Ends the edit: what is left to do for the change are stores. Returns the nodes it added. */
 static size_t seal(const struct daxl_commit *commit, struct daxl_change *change)
 {
-	struct daxl_version *next = change->next;
-	const struct daxl_version *old = change->old;
+	struct daxl_version *next = change->next, *old = change->old;
 	if (old == NULL)
 		return 0;
-	struct daxl_retire *retire = change->retire;
 	size_t pages = change->edit.nodes_new;
-	next->root = daxl_edit_commit(&change->edit, &retire->dropped);
-	next->runs = next->root != NULL ? next->root->runs : 0;
-	next->blocks = next->root != NULL ? next->root->blocks : 0;
-	retire->drop_name = old->name != NULL && !name_stays(commit, old->name);
-	retire->drop_attrs = old->attrs != NULL && old->attrs != next->attrs;
-	retire->blocks = dropped_blocks(&retire->dropped);
+	next->root = daxl_edit_commit(&change->edit, &old->retired.dropped);
+	old->drops_name = old->name != NULL && !name_stays(commit, old->name);
+	old->drops_attrs = old->attrs != NULL && old->attrs != next->attrs;
+	old->retired.blocks = dropped_blocks(&old->retired.dropped);
 	return pages;
 }
 
@@ -276,12 +264,11 @@ static void DAXL_HOLDS(FILE) commit_body(struct daxl_commit *commit, const struc
 	publish(commit, pages);
 	DAXL_HOOK("commit:published");
 	daxl_log_leave(pool->log, &ticket);
-	__atomic_fetch_add(&pool->records, 1, __ATOMIC_RELAXED);
+	daxl_tally_add(pool->tally, DAXL_TALLY_RECORDS, 1);
 	for (size_t i = 0; i < commit->nchanges; i++) {
 		struct daxl_change *change = commit->changes[i];
-		if (change->retire != NULL)
-			daxl_retire_start(change->retire);
-		change->retire = NULL;
+		if (change->old != NULL)
+			daxl_retire_start(pool, change->old);
 		change->next = NULL;
 	}
 }

@@ -34,18 +34,26 @@ struct daxl_attrs { /* immutable: the packed attribute bytes of the on-media fil
 	uint8_t bytes[];
 };
 
-struct daxl_version { /* immutable once published; daxl_zalloc'ed, as names and attrs are */
+/* What a replaced version leaves behind, while it waits for its grace period: retire.c. */
+struct daxl_retired {
+	struct daxl_version *next;
+	struct daxl_dropped dropped;
+	daxl_nblk_t blocks; /* in dropped */
+};
+
+struct daxl_version { /* all but retired immutable once published */
 	uint64_t size; /* bytes */
 	uint64_t generation;
 	uint64_t mtime_ns, ctime_ns;
-	struct daxl_node *root;
-	uint64_t runs;   /* of the rope */
-	uint64_t blocks; /* mapped */
+	struct daxl_node *root; /* knows its runs and blocks */
 	struct daxl_name *name;   /* NULL: nameless. Owned by the newest version that has it */
 	struct daxl_attrs *attrs; /* NULL: none. Owned likewise */
 	bool deleted; /* the last version of a deleted file: no map */
 	bool damaged; /* read-only open of a damaged pool: every access answers -EUCLEAN */
+	bool drops_name, drops_attrs; /* set when it is replaced: no later version has its name, its attrs */
+	struct daxl_retired retired;  /* set when it is replaced */
 };
+_Static_assert(sizeof(struct daxl_version) == 2 * DAXL_CACHE_LINE, "two lines, of which readers look at the first");
 
 struct daxl_tpage; /* checkpoint.c: the table page this file's record lies in */
 
@@ -118,14 +126,12 @@ struct daxl_pool {
 	struct daxl_tally *tally;  /* the domain's; NULL until there is one */
 	/* retired versions: see retire.c. retired_wait is what they wait on while a checkpoint runs, guarded by retire_mutex */
 	DAXL_MUTEX(SPACE) retire_mutex;
-	struct daxl_retire *retired_wait DAXL_GUARDED(SPACE);
-	struct daxl_retire *retire_list;  /* atomic: those that wait for the next grace period */
-	struct daxl_retire *retire_grace; /* those whose one is under way; the callback's */
+	struct daxl_version *retired_wait DAXL_GUARDED(SPACE);
+	struct daxl_version *retire_list;  /* atomic: those that wait for the next grace period */
+	struct daxl_version *retire_grace; /* those whose one is under way; the callback's */
 	uint64_t retire_rounds;           /* atomic: batches that have been freed */
 	uint32_t retire_waiters;          /* atomic: calls that wait for frees */
 	struct rcu_head retire_rcu;
-	uint64_t blocks_out;       /* atomic: blocks that these will let go */
-	uint64_t records;          /* atomic: committed since the pool was opened */
 	uint64_t ckpt_asked;       /* atomic: somebody is about to run the checkpoint that is due */
 	uint64_t first_generation; /* of the checkpoint that was loaded; each one since is one more */
 	daxl_nblk_t fixed_blocks;  /* superblocks, slots, log: never given out */
@@ -194,27 +200,15 @@ static inline struct daxl_version *daxl_version_get(const struct daxl_inode *ino
 }
 
 /* --- commit.c: changes and their record --- */
-struct daxl_retire { /* what a replaced version leaves behind; waits for its grace period */
-	struct daxl_pool *pool;
-	struct daxl_version *old;
-	struct daxl_dropped dropped;
-	bool drop_name, drop_attrs; /* the old version's name or attrs are in no later version */
-	daxl_nblk_t blocks; /* in dropped */
-	struct daxl_retire *next;
-};
-
-/* Memory of versions and retires (retire.c): NULL when there is none; NULL may be freed. */
+/* Memory of versions (retire.c), undefined: NULL when there is none; NULL may be freed. */
 struct daxl_version *daxl_version_alloc(struct daxl_pool *pool);
 void daxl_version_free(struct daxl_pool *pool, struct daxl_version *version);
-struct daxl_retire *daxl_retire_alloc(struct daxl_pool *pool);
-void daxl_retire_free(struct daxl_pool *pool, struct daxl_retire *retire);
 
 struct daxl_change {
 	struct daxl_inode *ino;     /* its mutex is held from begin to commit or abort */
 	struct daxl_version *old;
-	struct daxl_version *next;  /* set size, times etc. here; root, runs, blocks come from edit at commit */
+	struct daxl_version *next;  /* set size, times etc. here; root comes from edit at commit */
 	struct daxl_edit edit;
-	struct daxl_retire *retire;
 	bool moves; /* raise ino->moved at publish */
 };
 /* Begins: next is a copy of the present version with generation + 1 and ctime (mtime too unless !touch) now.
@@ -282,7 +276,7 @@ bool daxl_wait_for_frees(struct daxl_pool *pool) DAXL_WAITS;
 
 /* --- retire.c --- */
 /* Hands a replaced version to its grace period. Cannot fail. */
-void daxl_retire_start(struct daxl_retire *retire) DAXL_TAKES(SPACE);
+void daxl_retire_start(struct daxl_pool *pool, struct daxl_version *old) DAXL_TAKES(SPACE);
 /* A checkpoint has ended (ckpt_active is false again): frees what waited for it. No lock of rank SPACE held. */
 void daxl_retire_flush(struct daxl_pool *pool) DAXL_TAKES(SPACE);
 

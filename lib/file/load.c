@@ -226,14 +226,8 @@ static const char *take_apart(const struct daxl_pool *pool, const uint8_t *at, s
 static int load_map(struct load *load, const struct parts *parts, struct daxl_version *version)
 {
 	const struct daxl_md_file *rec = &parts->rec;
-	int err = rec->root.page ? daxl_rope_read(&load->in, &rec->root, rec->root_depth, &version->root)
-	                         : daxl_rope_read_inline(&load->in, parts->runs, rec->inline_runs, &version->root);
-
-	if (!err && version->root) {
-		version->runs = version->root->runs;
-		version->blocks = version->root->blocks;
-	}
-	return err;
+	return rec->root.page ? daxl_rope_read(&load->in, &rec->root, rec->root_depth, &version->root)
+	                      : daxl_rope_read_inline(&load->in, parts->runs, rec->inline_runs, &version->root);
 }
 
 /* Makes the file that the record describes. */

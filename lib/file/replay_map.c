@@ -140,7 +140,6 @@ void daxl_replay_drop_map(struct daxl_pool *pool, struct daxl_version *version)
 	daxl_dropped_add_rope(&dropped, version->root);
 	drop(pool, &dropped);
 	version->root = NULL;
-	version->runs = version->blocks = 0;
 }
 
 /* Ends an edit: the file has the new map and size. */
@@ -150,8 +149,6 @@ static void finish(struct daxl_inode *ino, struct daxl_edit *edit, uint64_t size
 	struct daxl_dropped dropped;
 
 	version->root = daxl_edit_commit(edit, &dropped);
-	version->runs = version->root ? version->root->runs : 0;
-	version->blocks = version->root ? version->root->blocks : 0;
 	version->size = size;
 	version->generation++;
 	version->ctime_ns = time_ns & ~DAXL_TIME_KEEPS_MTIME;

@@ -36,10 +36,7 @@
 #define PACE_ROUNDS 256u
 #define PACE_FEW 32u /* versions in a round: not worth another */
 
-/*
- * Versions and retires come from the nodes' slab: one of each is made by nearly every operation and freed by the RCU
- * worker, which is what the slab is for.
- */
+/* From the nodes' slab: one is made by nearly every operation and freed by the RCU worker, which is what the slab is for. */
 struct daxl_version *daxl_version_alloc(struct daxl_pool *pool)
 {
 	return daxl_slab_alloc(pool->slab, sizeof(struct daxl_version));
@@ -51,18 +48,7 @@ void daxl_version_free(struct daxl_pool *pool, struct daxl_version *version)
 		daxl_slab_free(pool->slab, version, sizeof(*version));
 }
 
-struct daxl_retire *daxl_retire_alloc(struct daxl_pool *pool)
-{
-	return daxl_slab_alloc(pool->slab, sizeof(struct daxl_retire));
-}
-
-void daxl_retire_free(struct daxl_pool *pool, struct daxl_retire *retire)
-{
-	if (retire != NULL)
-		daxl_slab_free(pool->slab, retire, sizeof(*retire));
-}
-
-static struct daxl_retire none; /* its address is the mark */
+static struct daxl_version none; /* its address is the mark */
 
 static void unref_run(daxl_blk_t blk, daxl_nblk_t len, void *arg)
 {
@@ -76,40 +62,36 @@ static void page_gone(daxl_page_t page, daxl_page_t copy, void *arg)
 }
 
 /* The second half: nodes, version, name, attributes. */
-static void free_nodes(struct daxl_retire *retire)
+static void free_nodes(struct daxl_pool *pool, struct daxl_version *old)
 {
-	struct daxl_pool *pool = retire->pool;
-	daxl_dropped_free(&retire->dropped, pool->slab, page_gone, pool);
-	if (retire->drop_name)
-		daxl_free(retire->old->name);
-	if (retire->drop_attrs)
-		daxl_free(retire->old->attrs);
-	daxl_version_free(pool, retire->old);
-	daxl_retire_free(pool, retire);
+	daxl_dropped_free(&old->retired.dropped, pool->slab, page_gone, pool);
+	if (old->drops_name)
+		daxl_free(old->name);
+	if (old->drops_attrs)
+		daxl_free(old->attrs);
+	daxl_version_free(pool, old);
 }
 
 /* While a checkpoint runs, hands it the list: true. Else the list is still the caller's, to be freed. */
-static bool wait_for_checkpoint(struct daxl_pool *pool, struct daxl_retire *first, struct daxl_retire *last)
+static bool wait_for_checkpoint(struct daxl_pool *pool, struct daxl_version *first, struct daxl_version *last)
 {
 	daxl_mutex_lock(&pool->retire_mutex);
 	bool wait = pool->ckpt_active;
 	if (wait) {
-		last->next = pool->retired_wait;
+		last->retired.next = pool->retired_wait;
 		pool->retired_wait = first;
 	}
 	daxl_mutex_unlock(&pool->retire_mutex);
 	return wait;
 }
 
-static void free_all(struct daxl_retire *list)
+static void free_all(struct daxl_pool *pool, struct daxl_version *list)
 {
-	for (struct daxl_retire *next; list != NULL; list = next) {
-		next = list->next;
-		if (next != NULL) {
-			__builtin_prefetch(next->old);
-			__builtin_prefetch(next->dropped.nodes);
-		}
-		free_nodes(list);
+	for (struct daxl_version *next; list != NULL; list = next) {
+		next = list->retired.next;
+		if (next != NULL)
+			__builtin_prefetch(next->retired.dropped.nodes);
+		free_nodes(pool, list);
 	}
 }
 
@@ -117,22 +99,22 @@ static void free_all(struct daxl_retire *list)
  * A batch's grace period is over: frees it and counts it. Returns how many there were. What operations look at too is
  * touched once for all.
  */
-static size_t free_batch(struct daxl_pool *pool, struct daxl_retire *list)
+static size_t free_batch(struct daxl_pool *pool, struct daxl_version *list)
 {
-	struct daxl_retire *last = list;
+	struct daxl_version *last = list;
 	daxl_nblk_t blocks = 0;
 	size_t n = 0;
 
 	assert(list);
-	for (struct daxl_retire *retire = list; retire != NULL; retire = retire->next, n++) {
-		daxl_dropped_each_run(&retire->dropped, unref_run, pool);
-		blocks += retire->blocks;
-		last = retire;
+	for (struct daxl_version *old = list; old != NULL; old = old->retired.next, n++) {
+		daxl_dropped_each_run(&old->retired.dropped, unref_run, pool);
+		blocks += old->retired.blocks;
+		last = old;
 	}
 	if (blocks != 0)
-		__atomic_fetch_sub(&pool->blocks_out, blocks, __ATOMIC_RELAXED);
+		daxl_tally_add(pool->tally, DAXL_TALLY_BLOCKS_OUT, -(int64_t)blocks);
 	if (!wait_for_checkpoint(pool, list, last))
-		free_all(list);
+		free_all(pool, list);
 	/* Release: who sees the round over sees the blocks free. */
 	__atomic_store_n(&pool->retire_rounds, pool->retire_rounds + 1, __ATOMIC_RELEASE);
 	return n;
@@ -156,12 +138,12 @@ static bool pace(const struct daxl_pool *pool, unsigned rounds, size_t last_batc
 static void retire_batch(struct rcu_head *head)
 {
 	struct daxl_pool *pool = daxl_container_of(head, struct daxl_pool, retire_rcu);
-	struct daxl_retire *idle = &none;
+	struct daxl_version *idle = &none;
 	size_t n = free_batch(pool, pool->retire_grace);
 
 	DAXL_HOOK("retire:batch");
 	for (unsigned rounds = 0; pace(pool, rounds, n); rounds++) {
-		struct daxl_retire *list = __atomic_exchange_n(&pool->retire_list, &none, __ATOMIC_ACQUIRE);
+		struct daxl_version *list = __atomic_exchange_n(&pool->retire_list, &none, __ATOMIC_ACQUIRE);
 
 		if (list == &none)
 			break;
@@ -175,19 +157,18 @@ static void retire_batch(struct rcu_head *head)
 	daxl_rcu_call(&pool->retire_rcu, retire_batch);
 }
 
-void daxl_retire_start(struct daxl_retire *retire)
+void daxl_retire_start(struct daxl_pool *pool, struct daxl_version *old)
 {
-	struct daxl_pool *pool = retire->pool;
-	struct daxl_retire *head = __atomic_load_n(&pool->retire_list, __ATOMIC_RELAXED);
+	struct daxl_version *head = __atomic_load_n(&pool->retire_list, __ATOMIC_RELAXED);
 
-	if (retire->blocks != 0)
-		__atomic_fetch_add(&pool->blocks_out, retire->blocks, __ATOMIC_RELAXED);
+	if (old->retired.blocks != 0)
+		daxl_tally_add(pool->tally, DAXL_TALLY_BLOCKS_OUT, (int64_t)old->retired.blocks);
 	do
-		retire->next = head == &none ? NULL : head;
-	while (!__atomic_compare_exchange_n(&pool->retire_list, &head, head != NULL ? retire : &none, true,
+		old->retired.next = head == &none ? NULL : head;
+	while (!__atomic_compare_exchange_n(&pool->retire_list, &head, head != NULL ? old : &none, true,
 	                                    __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
 	if (head == NULL) {
-		pool->retire_grace = retire;
+		pool->retire_grace = old;
 		daxl_rcu_call(&pool->retire_rcu, retire_batch);
 	}
 }
@@ -195,10 +176,10 @@ void daxl_retire_start(struct daxl_retire *retire)
 void daxl_retire_flush(struct daxl_pool *pool)
 {
 	daxl_mutex_lock(&pool->retire_mutex);
-	struct daxl_retire *list = pool->retired_wait;
+	struct daxl_version *list = pool->retired_wait;
 	pool->retired_wait = NULL;
 	daxl_mutex_unlock(&pool->retire_mutex);
-	free_all(list);
+	free_all(pool, list);
 }
 
 bool daxl_wait_for_frees(struct daxl_pool *pool)

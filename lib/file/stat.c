@@ -29,7 +29,7 @@ static void fill_space(struct daxl_pool *pool, struct daxl_pool_stat *stat)
 	stat->free_blocks = space.free > taken ? space.free - taken : 0;
 	stat->reserved_blocks = space.keep_back;
 	stat->limbo_blocks = daxl_limbo_total(pool->space);
-	stat->pending_blocks = __atomic_load_n(&pool->blocks_out, __ATOMIC_RELAXED);
+	stat->pending_blocks = daxl_tally_sum(pool->tally, DAXL_TALLY_BLOCKS_OUT);
 	stat->shared_blocks = space.shared;
 }
 
@@ -39,7 +39,7 @@ static void fill_log(struct daxl_pool *pool, struct daxl_pool_stat *stat)
 	daxl_log_stat(pool->log, &log);
 	stat->log_size_bytes = log.slots * DAXL_SLOT_SIZE;
 	stat->log_used_bytes = (log.head - log.start) * DAXL_SLOT_SIZE;
-	stat->log_records = __atomic_load_n(&pool->records, __ATOMIC_RELAXED);
+	stat->log_records = daxl_tally_sum(pool->tally, DAXL_TALLY_RECORDS);
 	daxl_ckpt_stat(pool, &stat->checkpoints, &stat->checkpoint_pages);
 	stat->generation = pool->first_generation + stat->checkpoints;
 }

@@ -44,6 +44,9 @@ struct daxl_node; /* immutable once published; rope_node.h for the folder itself
 void daxl_rope_lookup(const struct daxl_node *root, daxl_fblk_t at, struct daxl_run *out);
 /* Blocks covered by the rope (end of its last run); 0 for NULL. */
 daxl_nblk_t daxl_rope_len(const struct daxl_node *root);
+/* Runs of the whole rope, holes inside included, and mapped blocks: one load. */
+uint64_t daxl_rope_runs(const struct daxl_node *root);
+daxl_nblk_t daxl_rope_blocks(const struct daxl_node *root);
 /* Calls fn for each run in [start, end), clipped, in order, trailing implicit hole included when end reaches past the rope (as one
  * run; end may be DAXL_FBLK_INF: then the implicit hole is not reported). fn's nonzero return stops and is returned. */
 typedef int (*daxl_run_fn)(daxl_fblk_t at, const struct daxl_run *run, void *arg);
@@ -62,8 +65,8 @@ struct daxl_dropped {
 	struct daxl_node *nodes;    /* replaced nodes, linked by next: the node itself only */
 	struct daxl_node *subtrees; /* dropped whole: every node below and every block in it */
 	struct daxl_dropped_run *runs; /* blocks dropped from replaced leaves; NULL: they are the inline ones */
-	size_t nruns, cap;
-	struct daxl_dropped_run inline_runs[2]; /* so that a small edit allocates no array; the struct may be copied */
+	size_t nruns;
+	struct daxl_dropped_run inline_runs[1]; /* so that a small edit allocates no array; the struct may be copied */
 };
 
 struct daxl_edit {

@@ -4,7 +4,8 @@
  *
  * Replaced nodes and whole subtrees hang on two lists through their next field, which only the writer that retires a
  * node uses. Blocks of replaced leaves are listed one by one; a subtree's blocks are found by walking it, after the
- * grace period. runs is NULL while the inline runs suffice, so that the struct may be copied.
+ * grace period. runs is NULL while the inline run suffices, so that the struct may be copied; after that it has room for
+ * RUNS_MIN, then for each power of two.
  */
 #include <errno.h>
 #include <string.h>
@@ -18,6 +19,14 @@ static const struct daxl_dropped_run *dropped_runs(const struct daxl_dropped *dr
 	return dropped->runs ? dropped->runs : dropped->inline_runs;
 }
 
+#define RUNS_MIN 16u
+
+/* Whether n runs fill their array. */
+static bool is_full(size_t n)
+{
+	return n < RUNS_MIN ? n == DAXL_ARRAY_LEN(((struct daxl_dropped *)NULL)->inline_runs) : (n & (n - 1)) == 0;
+}
+
 /* Notes a run, joined to the last one if it continues it. */
 int daxl_dropped_add_run(struct daxl_dropped *dropped, daxl_blk_t blk, daxl_nblk_t len)
 {
@@ -27,15 +36,14 @@ int daxl_dropped_add_run(struct daxl_dropped *dropped, daxl_blk_t blk, daxl_nblk
 		runs[n - 1].len += len;
 		return 0;
 	}
-	if (n == (dropped->runs ? dropped->cap : DAXL_ARRAY_LEN(dropped->inline_runs))) {
-		size_t cap = n < 8 ? 16 : n * 2;
+	if (is_full(n)) {
+		size_t cap = n < RUNS_MIN ? RUNS_MIN : n * 2;
 		struct daxl_dropped_run *grown = daxl_realloc(dropped->runs, cap * sizeof(*grown));
 		if (!grown)
 			return daxl_fail(ENOMEM, "rope: no memory to note %zu dropped runs", cap);
 		if (!dropped->runs)
 			memcpy(grown, dropped->inline_runs, n * sizeof(*grown));
 		dropped->runs = runs = grown;
-		dropped->cap = cap;
 	}
 	runs[n].blk = blk;
 	runs[n].len = len;

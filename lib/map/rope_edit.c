@@ -20,7 +20,7 @@ void daxl_edit_begin(struct daxl_edit *edit, struct daxl_slab *slab, struct daxl
 	edit->old_root = edit->root = old_root;
 	edit->dropped.nodes = edit->dropped.subtrees = NULL;
 	edit->dropped.runs = NULL; /* the inline ones, none of which is in use */
-	edit->dropped.nruns = edit->dropped.cap = 0;
+	edit->dropped.nruns = 0;
 	edit->runs_delta = edit->blocks_delta = 0;
 	edit->nodes_new = 0;
 	edit->fresh = NULL;

@@ -38,6 +38,16 @@ daxl_nblk_t daxl_rope_len(const struct daxl_node *root)
 	return root ? daxl_node_len(root) : 0;
 }
 
+uint64_t daxl_rope_runs(const struct daxl_node *root)
+{
+	return root ? root->runs : 0;
+}
+
+daxl_nblk_t daxl_rope_blocks(const struct daxl_node *root)
+{
+	return root ? root->blocks : 0;
+}
+
 /* Walks [start, end) of node, both counted from it, whose first block is block base of the file. */
 static int walk_node(const struct daxl_node *node, daxl_fblk_t base, daxl_fblk_t start, daxl_fblk_t end, daxl_run_fn fn,
                      void *arg)

@@ -444,7 +444,7 @@ static inline char *pool_text(struct daxl_pool *pool)
 		         "%u '%s' size %" PRIu64 " gen %" PRIu64 " times %" PRIu64 " %" PRIu64 " %" PRIu64
 		         " runs %" PRIu64 " blocks %" PRIu64 " damaged %d:",
 		         list.inos[i]->id, v->name->bytes, v->size, v->generation, list.inos[i]->btime_ns, v->mtime_ns,
-		         v->ctime_ns, v->runs, v->blocks, v->damaged);
+		         v->ctime_ns, daxl_rope_runs(v->root), daxl_rope_blocks(v->root), v->damaged);
 		daxl_rope_walk(v->root, 0, DAXL_FBLK_INF, text_run, &text);
 		for (unsigned k = 0; v->attrs && k < v->attrs->len; k++)
 			text_add(&text, "%s%02x", k ? "" : " attrs ", v->attrs->bytes[k]);

@@ -360,8 +360,8 @@ START_TEST(a_damaged_record_is_an_error_and_what_does_not_depend_on_it_is_kept)
 	ck_assert_int_eq(image_try(&image, false, &pool), -EUCLEAN);
 	repair(&image, &findings);
 	pool = image_open(&image);
-	ck_assert_uint_eq(file_find(pool, "b")->version->blocks, 4);
-	ck_assert_uint_eq(file_find(pool, "a")->version->blocks, 0);
+	ck_assert_uint_eq(daxl_rope_blocks(file_find(pool, "b")->version->root), 4);
+	ck_assert_uint_eq(daxl_rope_blocks(file_find(pool, "a")->version->root), 0);
 	must(daxl_pool_end(pool));
 	image_free(&image);
 }
@@ -389,7 +389,7 @@ START_TEST(a_file_whose_creation_is_lost_comes_back_under_another_name)
 	snprintf(name, sizeof(name), "lost+found.%u", id);
 	pool = image_open(&image);
 	ck_assert_msg(file_find(pool, name) != NULL, "%s", findings.log);
-	ck_assert_uint_eq(file_find(pool, name)->version->blocks, 7);
+	ck_assert_uint_eq(daxl_rope_blocks(file_find(pool, name)->version->root), 7);
 	must(daxl_pool_end(pool));
 	image_free(&image);
 }
@@ -449,7 +449,7 @@ START_TEST(a_pool_in_long_use_has_room_for_the_repair)
 	image.base[super.log_off + log.head % (super.log_size / 64) * 64 + 20] ^= 1;
 	repair(&image, &findings);
 	pool = image_open(&image);
-	daxl_nblk_t aside = file_find(pool, "lost+found.blocks")->version->blocks;
+	daxl_nblk_t aside = daxl_rope_blocks(file_find(pool, "lost+found.blocks")->version->root);
 	ck_assert_uint_gt(aside, image.size / 4096 / 2);
 	must(daxl_names_unlink(pool, "lost+found.blocks", 17));
 	(void)daxl_wait_for_frees(pool);
@@ -507,7 +507,7 @@ static void files_of(struct daxl_inode *ino, void *arg)
 
 	if (ino->name && strncmp(ino->name->bytes, "lost+found", 10) != 0)
 		text_add(text, "%s %" PRIu64 " %" PRIu64 "\n", ino->name->bytes, ino->version->size,
-		         ino->version->blocks);
+		         daxl_rope_blocks(ino->version->root));
 }
 
 static char *kept_files(const struct image *image)

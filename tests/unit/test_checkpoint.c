@@ -118,7 +118,7 @@ START_TEST(deep_maps_come_back)
 			must_come_back(&pool, &image);
 		a = file_find(pool, "deep");
 	}
-	ck_assert_uint_ge(a->version->runs, 9999);
+	ck_assert_uint_ge(daxl_rope_runs(a->version->root), 9999);
 	must(daxl_ckpt_run(pool, false, 0));
 	must_come_back(&pool, &image);
 	/* A small change of a large map writes a path, not the map. */

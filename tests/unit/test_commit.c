@@ -276,8 +276,8 @@ static void commit_traced(struct box *box, size_t n, unsigned fences)
 	ck_assert_ptr_eq(trace.seen, next);
 	ck_assert_uint_eq(ino->moved, 2);
 	ck_assert_uint_eq(ino->version->generation, 2);
-	ck_assert_uint_eq(ino->version->blocks, n);
-	ck_assert_uint_eq(ino->version->runs, n * 2 - 1);
+	ck_assert_uint_eq(daxl_rope_blocks(ino->version->root), n);
+	ck_assert_uint_eq(daxl_rope_runs(ino->version->root), n * 2 - 1);
 	ck_assert_uint_eq(credit_out(box->pool), 0);
 	daxl_inode_put(ino);
 }
@@ -664,13 +664,13 @@ START_TEST(a_commit_parked_before_its_record_holds_up_nobody_and_is_not_there_af
 		;
 	ck_assert_int_eq(map_blocks(b, 0, 4), 0);
 	ck_assert_int_eq(map_blocks(b, 8, 4), 0);
-	ck_assert_uint_eq(a->version->blocks, 0);
+	ck_assert_uint_eq(daxl_rope_blocks(a->version->root), 0);
 	struct box copy = box_crash(&box);
 	struct box again = box_crash(&copy);
 	for (unsigned i = 0; i < 2; i++) {
 		struct daxl_pool *pool = i == 0 ? copy.pool : again.pool;
 		struct daxl_inode *a2 = daxl_inode_get(pool, "a", 1), *b2 = daxl_inode_get(pool, "b", 1);
-		ck_assert_uint_eq(a2->version->blocks, 0);
+		ck_assert_uint_eq(daxl_rope_blocks(a2->version->root), 0);
 		assert_same_map(b->version, b2->version);
 		daxl_inode_put(a2);
 		daxl_inode_put(b2);
@@ -681,7 +681,7 @@ START_TEST(a_commit_parked_before_its_record_holds_up_nobody_and_is_not_there_af
 	pthread_join(thread, &done);
 	ck_assert_ptr_eq(done, a);
 	daxl_hook_set(NULL, NULL);
-	ck_assert_uint_eq(a->version->blocks, 3);
+	ck_assert_uint_eq(daxl_rope_blocks(a->version->root), 3);
 	daxl_inode_put(a);
 	daxl_inode_put(b);
 	box_free(&box);

@@ -80,7 +80,7 @@ START_TEST(new_blocks_can_be_used_at_once_and_after_a_reopen)
 		expect_clean(&image);
 		pool = image_open(&image);
 		ck_assert_uint_eq(pool->super.pool_size, image.size);
-		ck_assert_uint_eq(file_find(pool, "first")->version->blocks, first);
+		ck_assert_uint_eq(daxl_rope_blocks(file_find(pool, "first")->version->root), first);
 		char *is = pool_text(pool);
 		texts_equal(was, is, "grown and reopened");
 		must(daxl_pool_end(pool));
