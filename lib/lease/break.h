@@ -49,7 +49,6 @@ struct daxl_break_part { /* in the queue of rl while entered; guarded by rl->mut
 	daxl_fblk_t start, end;
 	uint64_t ticket;
 	struct daxl_break_part *next, *prev;
-	bool queued;
 	bool in_service; /* it has been first in all its queues */
 	unsigned changing; /* operations that are about to change it: 1, more inside a held break */
 };

@@ -193,6 +193,9 @@ void daxl_break_unlock(struct daxl_break *brk) DAXL_UNLOCKS(RANGE);
 bool daxl_break_first_locked(struct daxl_break *brk) DAXL_HOLDS(RANGE); /* first in all queues; marks it in service */
 /* Enters all queues in one step; whether it is first in all of them (and then in service). */
 bool daxl_break_queue(struct daxl_break *brk) DAXL_TAKES(RANGE);
+/* Whether a closed range overlaps [start, end). What the caller grants after a "no" is seen by whoever closes a range later: reopen follows, the mutex held throughout. */
+bool daxl_queue_overlaps(struct daxl_range_lock *rl, daxl_fblk_t start, daxl_fblk_t end) DAXL_HOLDS(RANGE);
+void daxl_queue_reopen(struct daxl_range_lock *rl) DAXL_HOLDS(RANGE);
 struct daxl_break_part *daxl_break_held_part(struct daxl_break *brk); /* of the break that it runs inside (abreak.c) */
 static inline struct daxl_break_part *daxl_break_part_of(struct daxl_break *brk, unsigned i)
 {

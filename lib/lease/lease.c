@@ -154,11 +154,9 @@ static int DAXL_HOLDS(RANGE) conflicts(struct daxl_lease_span *span, void *arg)
 bool daxl_lease_try_grant(struct daxl_lease *lease, bool (*ok)(struct daxl_lease *lease, void *arg), void *arg)
 {
 	struct daxl_range_lock *rl = lease->rl;
-	bool granted = true;
 
 	daxl_mutex_lock(&rl->mutex);
-	for (const struct daxl_break_part *p = rl->queue_head; p && granted; p = p->next)
-		granted = !(p->start < lease->end && lease->start < p->end && p->start < p->end);
+	bool granted = !daxl_queue_overlaps(rl, lease->start, lease->end);
 	if (granted && rl->spans) {
 		struct daxl_clause clauses[3];
 		struct conflict c = { .lease = lease, .clauses = clauses, .n = daxl_lease_grant_clauses(lease, clauses) };
@@ -169,6 +167,7 @@ bool daxl_lease_try_grant(struct daxl_lease *lease, bool (*ok)(struct daxl_lease
 		granted = ok(lease, arg);
 	if (granted)
 		insert_locked(lease);
+	daxl_queue_reopen(rl);
 	daxl_mutex_unlock(&rl->mutex);
 	if (granted)
 		DAXL_HOOK("lease:granted");

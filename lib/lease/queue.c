@@ -3,6 +3,12 @@
  * The queue of a range lock. A request enters with the next ticket, and with that its range is closed: what overlaps and comes later stays
  * behind it. It is served when no overlapping request with a lower ticket is left, in all its queues. A request that widens keeps its ticket, and waits also for those
  * behind it that are served already.
+ *
+ * Most operations find the queue empty and leave it so. Such a one takes neither the mutex nor a place: a compare-and-swap of rl->alone from NULL to itself
+ * closes its range, another one back opens it. Whoever wants to see the queue takes the mutex and settles: an exchange with `queued` keeps the next one from
+ * going alone, and who is inside alone already gets its place, in service, with the next ticket. It then leaves like everybody, since its second
+ * compare-and-swap fails. Who leaves the queue empty, mutex held, stores NULL. So whoever has gone alone saw nothing in the queue, and sees every grant
+ * that was made before: a grant settles first and stores NULL last.
  */
 #include <errno.h>
 
@@ -39,6 +45,70 @@ void daxl_break_unlock(struct daxl_break *brk)
 		daxl_mutex_unlock_pair(&first->mutex, &second->mutex);
 }
 
+static struct daxl_break queued; /* its address is the mark */
+
+/* Puts part at the end of the queue. */
+static void DAXL_HOLDS(RANGE) append(struct daxl_break_part *part)
+{
+	struct daxl_range_lock *rl = part->rl;
+
+	part->ticket = rl->next_ticket++;
+	part->next = NULL;
+	part->prev = rl->queue_tail;
+	if (rl->queue_tail)
+		rl->queue_tail->next = part;
+	else
+		rl->queue_head = part;
+	rl->queue_tail = part;
+}
+
+/* From here to reopen the queue has everybody in it whose range is closed. */
+static void DAXL_HOLDS(RANGE) settle(struct daxl_range_lock *rl)
+{
+	struct daxl_break *inside = __atomic_exchange_n(&rl->alone, &queued, __ATOMIC_ACQ_REL);
+
+	if (inside && inside != &queued)
+		append(&inside->part[0]);
+}
+
+void daxl_queue_reopen(struct daxl_range_lock *rl)
+{
+	if (!rl->queue_head)
+		__atomic_store_n(&rl->alone, NULL, __ATOMIC_RELEASE);
+}
+
+/* Whether the break is inside alone now. */
+static bool go_alone(struct daxl_break *brk)
+{
+	struct daxl_break_part *part = &brk->part[0];
+	struct daxl_break *nobody = NULL;
+
+	if (brk->nparts != 1 || __atomic_load_n(&part->rl->alone, __ATOMIC_RELAXED))
+		return false;
+	part->in_service = true;
+	part->changing = 0;
+	brk->entered = __atomic_compare_exchange_n(&part->rl->alone, &nobody, brk, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+	return brk->entered;
+}
+
+/* Whether the break was inside alone until now. */
+static bool leave_alone(struct daxl_break *brk)
+{
+	struct daxl_break *me = brk;
+
+	return __atomic_load_n(&brk->part[0].rl->alone, __ATOMIC_RELAXED) == brk &&
+	       __atomic_compare_exchange_n(&brk->part[0].rl->alone, &me, NULL, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED);
+}
+
+bool daxl_queue_overlaps(struct daxl_range_lock *rl, daxl_fblk_t start, daxl_fblk_t end)
+{
+	settle(rl);
+	for (const struct daxl_break_part *p = rl->queue_head; p; p = p->next)
+		if (p->start < end && start < p->end && p->start < p->end)
+			return true;
+	return false;
+}
+
 static bool overlap(const struct daxl_break_part *a, const struct daxl_break_part *b)
 {
 	return a->start < b->end && b->start < a->end && a->start < a->end && b->start < b->end;
@@ -68,20 +138,11 @@ bool daxl_break_queue(struct daxl_break *brk)
 	daxl_break_lock(brk);
 	for (unsigned i = 0; i < brk->nparts; i++) {
 		struct daxl_break_part *part = &brk->part[i];
-		struct daxl_range_lock *rl = part->rl;
 
-		part->brk = brk;
-		part->ticket = rl->next_ticket++;
-		part->next = NULL;
-		part->prev = rl->queue_tail;
-		if (rl->queue_tail)
-			rl->queue_tail->next = part;
-		else
-			rl->queue_head = part;
-		rl->queue_tail = part;
-		part->queued = true;
+		settle(part->rl);
 		part->in_service = false;
 		part->changing = 0;
+		append(part);
 	}
 	bool first = daxl_break_first_locked(brk);
 
@@ -102,7 +163,7 @@ static void DAXL_HOLDS(RANGE) unqueue_locked(struct daxl_break_part *part)
 		part->next->prev = part->prev;
 	else
 		rl->queue_tail = part->prev;
-	part->queued = false;
+	daxl_queue_reopen(rl);
 }
 
 /* What daxl_break_change has marked. */
@@ -156,7 +217,7 @@ int daxl_break_enter(struct daxl_break *brk)
 	if (brk->held)
 		return brk->held_short ? daxl_fail(EINVAL, "the held break does not cover the operation's range") : 0;
 	assert(brk->nparts > 0 && !brk->entered);
-	bool first = daxl_break_queue(brk);
+	bool first = go_alone(brk) || daxl_break_queue(brk);
 
 	DAXL_HOOK("break:queued");
 	int rc = first ? 0 : wait_first(brk);
@@ -175,6 +236,7 @@ int daxl_break_widen(struct daxl_break *brk)
 	for (unsigned i = 0; i < brk->nparts; i++) {
 		struct daxl_break_part *part = &brk->part[i];
 
+		settle(part->rl);
 		part->in_service = false;
 		part->start = 0;
 		part->end = DAXL_FBLK_INF;
@@ -193,6 +255,7 @@ int daxl_break_change(struct daxl_break *brk)
 	for (unsigned i = 0; !brk->changing && i < brk->nparts; i++) {
 		struct daxl_break_part *part = daxl_break_part_of(brk, i);
 
+		settle(part->rl);
 		part->changing++;
 		__atomic_fetch_add(&part->rl->nchanging, 1, __ATOMIC_SEQ_CST);
 	}
@@ -207,7 +270,9 @@ int daxl_break_change(struct daxl_break *brk)
 
 void daxl_break_leave(struct daxl_break *brk)
 {
-	if (brk->entered || brk->held) {
+	if (brk->entered && leave_alone(brk)) {
+		brk->entered = false; /* nobody has looked at the queue, so nobody waits */
+	} else if (brk->entered || brk->held) {
 		daxl_break_lock(brk);
 		unmark_all_locked(brk);
 		for (unsigned i = 0; brk->entered && i < brk->nparts; i++)

@@ -10,6 +10,7 @@
 
 #define DAXL_WRITER_STRIPES 8u
 
+struct daxl_break;
 struct daxl_break_part;
 struct daxl_lease_span;
 struct daxl_limbo_link;
@@ -20,10 +21,11 @@ struct daxl_range_lock {
 	uint64_t key; /* wait key */
 	struct daxl_domain *domain;
 	/* guarded by mutex */
-	/* Requests in order of ticket. */
+	/* Requests in order of ticket, but for one that is inside alone. */
 	struct daxl_break_part *queue_head DAXL_GUARDED(RANGE), *queue_tail DAXL_GUARDED(RANGE);
 	struct daxl_lease_span *spans DAXL_GUARDED(RANGE); /* interval index: spans of all leases not yet gone */
 	struct daxl_limbo_link *limbo DAXL_GUARDED(RANGE); /* leases' blocks that are in limbo */
+	struct daxl_break *alone; /* atomic, queue.c: inside without a place in the queue; NULL: nobody, and who comes may; the mark: nobody may */
 	uint64_t next_ticket DAXL_GUARDED(RANGE);
 	/* read without the mutex (seq_cst), changed under it */
 	uint32_t nspans;

@@ -36,7 +36,7 @@ void DAXL_ALONE daxl_range_lock_destroy(struct daxl_range_lock *rl)
 {
 	struct daxl_domain *domain = rl->domain;
 
-	assert(!rl->queue_head && !rl->spans && !rl->limbo);
+	assert(!rl->queue_head && !rl->alone && !rl->spans && !rl->limbo);
 	daxl_mutex_lock(&domain->files_mutex);
 	*rl->prev = rl->next;
 	if (rl->next)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Entering the queues of two files, and widening: lib/lease/queue.c. Three operations; each may find, once it is first, that it needs the whole file: it then leaves service,
- * keeps its ticket, closes all and waits to be first again. Operations 0 and 1 are over both files, named in different order; 2 is over the first alone. Ranges are masks of two blocks.
+ * keeps its ticket, closes all and waits to be first again. Operations 0 and 1 are over both files, named in different order; 2 is over the first alone, which it closes without a place in the
+ * queue where that is empty. Ranges are masks of two blocks.
  *
  * Promised: no two operations that overlap are in service together (L3), nobody waits for ever.
  */
@@ -22,6 +23,30 @@ byte widened;
 #define FIRST(i) (!BLOCKED_BY(i, 0) && !BLOCKED_BY(i, 1) && !BLOCKED_BY(i, 2))
 #define CLASH(i, j) (i != j && inside[j] && (OVERLAP(i, j, 0) || OVERLAP(i, j, 1)))
 
+/* rl->alone of the first file: NULL, the mark, or operation 2. */
+#define FREE 0
+#define MARK 1
+#define INSIDE 2
+byte alone;
+
+/* Both inside of a step with the mutex held. */
+inline settle() {
+#ifndef M_WHO_IS_ALONE_NOT_SETTLED
+	if
+	:: alone == INSIDE -> ticket[2 * 2] = tickets[0]; tickets[0]++; queued[2] = true; service[2] = true
+	:: else
+	fi;
+#endif
+	alone = MARK
+}
+inline reopen() {
+#ifdef M_REOPENED_TOO_EARLY
+	alone = FREE
+#else
+	if :: !queued[0] && !queued[1] && !queued[2] -> alone = FREE :: else fi
+#endif
+}
+
 bool sig[NOPS];
 inline wake() { d_step { sig[0] = true; sig[1] = true; sig[2] = true } }
 inline wait_first() {
@@ -38,18 +63,28 @@ proctype Op(byte id; byte a; byte b) {
 	bool first;
 	bool more = true;
 
+	if
+	:: b == 0 ->
+		range[id * 2] = a;
+		if
+		:: atomic { alone == FREE -> alone = INSIDE }; goto again
+		:: atomic { alone != FREE -> skip }
+		fi
+	:: else
+	fi;
 #ifdef M_ONE_AFTER_THE_OTHER
 	/* Each file's queue by itself, in the order that the call names them. */
 	if
 	:: id == 1 ->
 		d_step { range[id * 2 + 1] = b; ticket[id * 2 + 1] = tickets[1]; tickets[1]++; queued[id] = true }
-		d_step { range[id * 2] = a; ticket[id * 2] = tickets[0]; tickets[0]++ }
+		d_step { settle(); range[id * 2] = a; ticket[id * 2] = tickets[0]; tickets[0]++ }
 	:: else ->
-		d_step { range[id * 2] = a; ticket[id * 2] = tickets[0]; tickets[0]++; queued[id] = true }
+		d_step { settle(); range[id * 2] = a; ticket[id * 2] = tickets[0]; tickets[0]++; queued[id] = true }
 		d_step { range[id * 2 + 1] = b; ticket[id * 2 + 1] = tickets[1]; tickets[1]++ }
 	fi;
 #else
 	d_step {
+		settle();
 		range[id * 2] = a; ticket[id * 2] = tickets[0]; tickets[0]++;
 		range[id * 2 + 1] = b; ticket[id * 2 + 1] = tickets[1]; tickets[1]++;
 		queued[id] = true
@@ -63,6 +98,7 @@ again:
 	:: more -> /* it needs more than it has closed */
 		more = false;
 		d_step {
+			settle();
 #ifndef M_EXTENDS_IN_PLACE
 			service[id] = false;
 #endif
@@ -76,10 +112,16 @@ again:
 		goto again
 	:: skip
 	fi;
-	d_step { queued[id] = false; service[id] = false }
+	if
+	:: atomic { alone == INSIDE && id == 2 -> alone = FREE }
+	:: atomic {
+		!(alone == INSIDE && id == 2) ->
+		d_step { queued[id] = false; service[id] = false; reopen() }
+	   };
 #ifndef M_LEAVE_NO_WAKE
-	wake()
+		wake()
 #endif
+	fi
 }
 
 init { atomic { run Op(0, 1, 2); run Op(1, 3, 3); run Op(2, 2, 0) } }

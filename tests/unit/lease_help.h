@@ -38,6 +38,12 @@ struct file {
 static struct daxl_domain *domain;
 static struct file fa, fb;
 
+/* Whether no range of the file is closed, and nobody waits to close one. */
+HELP bool is_open(const struct file *f)
+{
+	return !LOAD(f->rl.alone) && !LOAD(f->rl.queue_head);
+}
+
 HELP void setup(void)
 {
 	ck_assert_int_eq(daxl_domain_create(NULL, 12, 77, 10000, &domain), 0);
@@ -52,6 +58,7 @@ HELP void teardown(void)
 	ck_assert_uint_eq(daxl_domain_leases(domain), 0);
 	ck_assert_int_eq(LOAD(fa.refs), 0);
 	ck_assert_int_eq(LOAD(fb.refs), 0);
+	ck_assert(is_open(&fa) && is_open(&fb));
 	ck_assert_uint_eq(LOAD(fa.rl.nspans), 0);
 	ck_assert_uint_eq(LOAD(fa.rl.nsolid), 0);
 	ck_assert_uint_eq(LOAD(fa.rl.nchanging), 0);

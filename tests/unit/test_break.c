@@ -30,12 +30,12 @@ static uint64_t fenced(void)
 	return st.revoked_fence;
 }
 
-/* Breaks that have entered the queue of fa. */
+/* Breaks that have closed their range of fa, or wait to. */
 static unsigned queued_breaks(void)
 {
-	unsigned n = 0;
-
 	daxl_mutex_lock(&fa.rl.mutex);
+	unsigned n = fa.rl.alone && !fa.rl.queue_head;
+
 	for (struct daxl_break_part *p = fa.rl.queue_head; p; p = p->next)
 		n++;
 	daxl_mutex_unlock(&fa.rl.mutex);

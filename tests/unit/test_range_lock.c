@@ -12,6 +12,12 @@ static int try_break(struct daxl_break *brk, struct file *f, uint64_t start, uin
 	return daxl_break_enter(brk);
 }
 
+/* Whether somebody has closed a range of f without a place in the queue. */
+static bool is_alone(const struct file *f)
+{
+	return LOAD(f->rl.alone) && !LOAD(f->rl.queue_head);
+}
+
 START_TEST(overlapping_requests_exclude_each_other_and_touching_ones_do_not)
 {
 	struct daxl_break a, b;
@@ -28,7 +34,36 @@ START_TEST(overlapping_requests_exclude_each_other_and_touching_ones_do_not)
 	daxl_break_leave(&a); /* idempotent */
 	ck_assert_int_eq(try_break(&b, &fa, 19, 20), 0);
 	daxl_break_leave(&b);
-	ck_assert_ptr_null(fa.rl.queue_head);
+	ck_assert(is_open(&fa));
+}
+END_TEST
+
+/* Who comes alone takes no place, until somebody else looks. */
+START_TEST(a_request_takes_a_place_once_there_is_another)
+{
+	struct daxl_break a, b;
+	struct daxl_lease *l = create_lease(&fa, 50, 60, NULL);
+
+	ck_assert_int_eq(try_break(&a, &fa, 10, 20), 0);
+	ck_assert(is_alone(&fa));
+	daxl_break_leave(&a);
+	ck_assert(is_open(&fa));
+	ck_assert_int_eq(try_break(&a, &fa, 10, 20), 0);
+	ck_assert_int_eq(try_break(&b, &fa, 30, 40), 0);
+	ck_assert_ptr_eq(fa.rl.queue_head, &a.part[0]);
+	ck_assert_ptr_eq(a.part[0].next, &b.part[0]);
+	daxl_break_leave(&a);
+	ck_assert_ptr_eq(fa.rl.queue_head, &b.part[0]);
+	daxl_break_leave(&b);
+	ck_assert(is_open(&fa));
+	ck_assert_int_eq(try_break(&a, &fa, 10, 20), 0);
+	ck_assert(is_alone(&fa));
+	ADD(fa.refs, 1);
+	ck_assert(daxl_lease_try_grant(l, NULL, NULL));
+	ck_assert_ptr_eq(fa.rl.queue_head, &a.part[0]);
+	daxl_break_leave(&a);
+	ck_assert(is_open(&fa));
+	daxl_lease_free(l);
 }
 END_TEST
 
@@ -58,7 +93,7 @@ static void note_order(struct breaker *b)
 static uint64_t tickets(struct file *f)
 {
 	daxl_mutex_lock(&f->rl.mutex);
-	uint64_t n = f->rl.next_ticket;
+	uint64_t n = f->rl.next_ticket + is_alone(f); /* it gets its ticket when there is another */
 
 	daxl_mutex_unlock(&f->rl.mutex);
 	return n;
@@ -123,7 +158,7 @@ START_TEST(time_that_passes_in_the_queue_is_a_timeout_whatever_was_chosen)
 		ck_assert_uint_ge(now_ms() + 1, start + 30);
 	}
 	daxl_break_leave(&first);
-	ck_assert_ptr_null(fa.rl.queue_head);
+	ck_assert(is_open(&fa));
 }
 END_TEST
 
@@ -525,6 +560,7 @@ int main(void)
 {
 	const TTest *const tests[] = {
 		overlapping_requests_exclude_each_other_and_touching_ones_do_not,
+		a_request_takes_a_place_once_there_is_another,
 		no_lease_is_granted_in_a_closed_range,
 		overlapping_requests_are_served_in_order_of_arrival,
 		a_waiting_request_keeps_later_ones_behind_it,
