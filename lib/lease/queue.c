@@ -273,14 +273,19 @@ void daxl_break_leave(struct daxl_break *brk)
 	if (brk->entered && leave_alone(brk)) {
 		brk->entered = false; /* nobody has looked at the queue, so nobody waits */
 	} else if (brk->entered || brk->held) {
+		uint64_t keys[2] = { 0 };
+
 		daxl_break_lock(brk);
 		unmark_all_locked(brk);
-		for (unsigned i = 0; brk->entered && i < brk->nparts; i++)
-			unqueue_locked(&brk->part[i]);
+		for (unsigned i = 0; i < brk->nparts; i++) {
+			keys[i] = brk->part[i].rl->key; /* once it is out of the queue, the range lock may be gone */
+			if (brk->entered)
+				unqueue_locked(&brk->part[i]);
+		}
 		daxl_break_unlock(brk);
 		brk->entered = false;
 		for (unsigned i = 0; i < brk->nparts; i++)
-			daxl_wake_key(brk->part[i].rl->key);
+			daxl_wake_key(keys[i]);
 	}
 	while (brk->dropped) {
 		struct daxl_limbo_links *links = brk->dropped;

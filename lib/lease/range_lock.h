@@ -40,6 +40,8 @@ struct daxl_range_lock {
 
 int daxl_range_lock_init(struct daxl_range_lock *rl, struct daxl_domain *domain, uint32_t file_id) DAXL_TAKES(FILE);
 void daxl_range_lock_destroy(struct daxl_range_lock *rl) DAXL_TAKES(FILE); /* nothing in it */
+/* Whether nothing is in it: no lease, no blocks in limbo, no break. That stays so while nobody can reach the file. */
+bool daxl_range_lock_is_idle(struct daxl_range_lock *rl) DAXL_TAKES(RANGE);
 
 /*
  * In-place writers (and readers that gave up revalidating). enter counts the caller, then tests `changing`: if [start, end) is being

@@ -46,6 +46,15 @@ void DAXL_ALONE daxl_range_lock_destroy(struct daxl_range_lock *rl)
 	daxl_free(rl->stripes);
 }
 
+bool daxl_range_lock_is_idle(struct daxl_range_lock *rl)
+{
+	daxl_mutex_lock(&rl->mutex);
+	bool idle = !rl->queue_head && !__atomic_load_n(&rl->alone, __ATOMIC_RELAXED) && !rl->spans && !rl->limbo;
+
+	daxl_mutex_unlock(&rl->mutex);
+	return idle;
+}
+
 static bool DAXL_HOLDS(RANGE) changing_locked(const struct daxl_range_lock *rl, daxl_fblk_t start, daxl_fblk_t end)
 {
 	for (const struct daxl_break_part *p = rl->queue_head; p; p = p->next)
