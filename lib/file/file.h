@@ -57,30 +57,30 @@ _Static_assert(sizeof(struct daxl_version) == 2 * DAXL_CACHE_LINE, "two lines, o
 
 struct daxl_tpage; /* checkpoint.c: the table page this file's record lies in */
 
-struct daxl_inode {
-	uint32_t id;
+struct daxl_inode { /* from the slab */
 	struct daxl_pool *pool;
 	uint64_t btime_ns;
 	struct daxl_version *version; /* RCU; written under mutex, inside the gate */
-	DAXL_MUTEX(FILE) mutex;
-	/* Atomic. Raised under mutex when blocks move or become shared (shift, exchange, clone, dedupe): once
-	 * before the publish and once after, so it is odd for a moment. Who reads it odd takes that as "changed". */
-	uint64_t moved;
-	struct daxl_range_lock *rl; /* made at the first open; lives until the inode goes */
+	uint32_t id;
 	/* Atomic: handles + leases + operations in flight + 1 for the tables, which the checkpointer drops once a
 	 * durable checkpoint is without the deleted file. Only who holds a reference, or found the file under
 	 * names_mutex, takes another. */
 	uint32_t refs;
+	DAXL_MUTEX(FILE) mutex;
+	/* Atomic. Raised under mutex when blocks move or become shared (shift, exchange, clone, dedupe): once
+	 * before the publish and once after, so it is odd for a moment. Who reads it odd takes that as "changed". */
+	uint64_t moved;
+	struct daxl_range_lock *rl; /* from an open until the last close that finds nothing in it; else NULL */
 	/* guarded by pool->names_mutex */
+	struct daxl_inode *hash_next, *id_next; /* name table, id table */
+	struct daxl_name *name; /* as in version->name; NULL: nameless */
 	uint32_t handles;       /* open handles */
 	bool deleting;          /* the delete hook was called, or is about to be */
-	struct daxl_name *name; /* as in version->name; NULL: nameless */
-	struct daxl_inode *hash_next, *id_next; /* name table, id table */
 	/* checkpoint (checkpoint.c); guarded by mutex unless it says otherwise */
+	uint32_t dirty_nodes;             /* at most so many nodes without pages since dirty_cut */
 	uint64_t dirty_cut;               /* the cut since which it was last changed for the first time */
 	struct daxl_version *cut_version; /* valid while dirty_cut is the running cut: the version as of the cut */
 	struct daxl_inode *dirty_next[2]; /* by cut parity; lock-free list of the pool */
-	uint32_t dirty_nodes;             /* at most so many nodes without pages since dirty_cut */
 	struct daxl_tpage *tpage;         /* checkpointer only */
 	struct daxl_inode *tpage_next;    /* checkpointer only */
 };
@@ -96,6 +96,8 @@ struct daxl_file {
 };
 
 struct daxl_ckpt; /* checkpoint.c */
+
+#define DAXL_SPARE_RANGE_LOCKS 16u
 
 struct daxl_pool {
 	struct daxl_media *media;
@@ -114,12 +116,15 @@ struct daxl_pool {
 	unsigned bad_supers;       /* copies that were found damaged or outdated when it was opened */
 	bool grew;                 /* this open found it larger than the superblock says */
 	DAXL_MUTEX(POOL) grow_mutex; /* one growth at a time */
-	DAXL_MUTEX(NAMES) names_mutex; /* name table, id table, refs, handles, next_id. Lookup of names too */
+	DAXL_MUTEX(NAMES) names_mutex; /* name table, id table, refs, handles, next_id, spare. Lookup of names too */
 	struct daxl_inode **by_name, **by_id; /* hash tables, resized under names_mutex */
 	size_t name_buckets, id_buckets;
 	uint64_t files, open_files; /* files: those with a name; also changed inside the gate only */
 	size_t ids;                 /* in by_id */
 	uint32_t next_id;
+	uint32_t highest_id;        /* that any file in by_id has had */
+	struct daxl_range_lock *spare[DAXL_SPARE_RANGE_LOCKS]; /* of files that were closed, for those that are opened */
+	unsigned nspare;
 	uint64_t cut;              /* changed with the gate closed; read inside the gate */
 	bool ckpt_active;          /* changed with the gate closed */
 	struct daxl_inode *dirty;  /* lock-free: files changed since the cut */
@@ -319,7 +324,8 @@ void daxl_inode_erase(struct daxl_pool *pool, struct daxl_inode *ino);
  * commits the DELETE record with daxl_delete_commit.
  */
 extern int (*daxl_delete_hook)(struct daxl_inode *ino); /* only for files with a range lock */
-/* Mutex held: DELETE record, version becomes deleted, blocks freed after grace. */
+/* Mutex held: DELETE or, if the file has a name, REMOVE record; version becomes nameless and deleted, blocks freed after
+ * grace. With a name, names_mutex is held too, and published takes it out of the table. */
 int daxl_delete_commit(struct daxl_inode *ino, bool *credit, void (*published)(void *arg), void *arg) DAXL_HOLDS(FILE);
 
 #endif

@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Handles: what daxl_open gives out. A handle holds a reference on its file; the last one to go deletes a file
- * without a name. */
+/*
+ * Handles: what daxl_open gives out. A handle holds a reference on its file; the last one to go deletes a file without
+ * a name.
+ *
+ * A closed file has no range lock, unless leases, blocks in limbo or breaks outlive the last handle: then it keeps the
+ * one they are in, until a later close or an unlink finds nothing in it. The pool keeps a few to spare, so that opening
+ * and closing files does not make and destroy one each time.
+ */
 #include <errno.h>
 #include <fcntl.h>
 
@@ -8,21 +14,52 @@
 #include "base/hook.h"
 #include "file/names.h"
 
-/* The file's range lock, made at its first open. names_mutex held. */
-static int make_range_lock(struct daxl_inode *ino)
+/* Gives the file a range lock if it has none. names_mutex held. */
+static int take_range_lock(struct daxl_pool *pool, struct daxl_inode *ino)
 {
 	if (ino->rl != NULL)
 		return 0;
+	if (pool->nspare != 0) {
+		ino->rl = pool->spare[--pool->nspare];
+		ino->rl->file_id = ino->id;
+		return 0;
+	}
 	struct daxl_range_lock *rl = daxl_zalloc(sizeof(*rl));
 	if (rl == NULL)
 		return daxl_fail(ENOMEM, "no memory to open file '%s'", ino->name->bytes);
-	int rc = daxl_range_lock_init(rl, ino->pool->domain, ino->id);
+	int rc = daxl_range_lock_init(rl, pool->domain, ino->id);
 	if (rc < 0) {
 		daxl_free(rl);
 		return rc;
 	}
 	ino->rl = rl;
 	return 0;
+}
+
+void daxl_range_lock_free(struct daxl_range_lock *rl)
+{
+	daxl_range_lock_destroy(rl);
+	daxl_free(rl);
+}
+
+bool daxl_inode_shed_range_lock(struct daxl_inode *ino, uint32_t refs)
+{
+	struct daxl_pool *pool = ino->pool;
+	struct daxl_range_lock *rl = ino->rl;
+
+	daxl_mutex_assert_held(&pool->names_mutex);
+	if (rl == NULL)
+		return true;
+	/* Acquire: whoever dropped a reference has done with the lock before. A lease has one to its end, and only who
+	 * has one gets another; a break needs none, but is in the queue. */
+	if (ino->handles != 0 || __atomic_load_n(&ino->refs, __ATOMIC_ACQUIRE) != refs || !daxl_range_lock_is_idle(rl))
+		return false;
+	ino->rl = NULL;
+	if (pool->nspare < DAXL_SPARE_RANGE_LOCKS)
+		pool->spare[pool->nspare++] = rl;
+	else
+		daxl_range_lock_free(rl);
+	return true;
 }
 
 /* Whether the file can be opened. names_mutex held. */
@@ -50,7 +87,7 @@ int daxl_handle_open(struct daxl_pool *pool, struct daxl_inode *ino, int oflags,
 	daxl_mutex_lock(&pool->names_mutex);
 	int rc = may_open(ino);
 	if (rc == 0)
-		rc = make_range_lock(ino);
+		rc = take_range_lock(pool, ino);
 	if (rc == 0) {
 		ino->handles++;
 		pool->open_files++;
@@ -73,6 +110,7 @@ int daxl_handle_close(struct daxl_file *file)
 	daxl_mutex_lock(&pool->names_mutex);
 	ino->handles--;
 	pool->open_files--;
+	(void)daxl_inode_shed_range_lock(ino, 2); /* the tables' and this handle's */
 	bool due = daxl_inode_delete_due(ino);
 	daxl_mutex_unlock(&pool->names_mutex);
 	if (due)

@@ -6,9 +6,11 @@
  * and in the table of names while it has a name. The steps down are separate, and each is taken once:
  *
  *     named     --unlink, rename over-------------> nameless
- *     nameless  --last close, at once if not open-> deleted
+ *     nameless  --last close----------------------> deleted
  *     deleted   --checkpoint----------------------> the tables' reference goes
  *               --last reference------------------> freed
+ *
+ * A file that nobody has open or on lease goes from named to deleted in one step and one record (REMOVE).
  *
  * Deletion frees the blocks and is logged; it follows the handles, not the references, because leases keep the inode
  * (they point to it) but not the file. `deleting`, set under names_mutex by whoever sees no name and no handle, makes
@@ -29,9 +31,10 @@
 
 struct daxl_inode *daxl_inode_alloc(struct daxl_pool *pool, uint32_t id, uint64_t btime_ns)
 {
-	struct daxl_inode *ino = daxl_zalloc(sizeof(*ino));
+	struct daxl_inode *ino = daxl_slab_alloc(pool->slab, sizeof(*ino));
 	if (ino == NULL)
 		return NULL;
+	memset(ino, 0, sizeof(*ino));
 	ino->id = id;
 	ino->pool = pool;
 	ino->btime_ns = btime_ns;
@@ -53,12 +56,10 @@ void daxl_inode_destroy(struct daxl_inode *ino)
 		daxl_free(version->attrs);
 		daxl_version_free(ino->pool, version);
 	}
-	if (ino->rl != NULL) {
-		daxl_range_lock_destroy(ino->rl);
-		daxl_free(ino->rl);
-	}
+	if (ino->rl != NULL)
+		daxl_range_lock_free(ino->rl);
 	daxl_mutex_destroy(&ino->mutex);
-	daxl_free(ino);
+	daxl_slab_free(ino->pool->slab, ino, sizeof(*ino));
 }
 
 /* An empty version of generation 1. NULL: no memory. */
@@ -142,7 +143,7 @@ static int pick_id(struct daxl_pool *pool, uint32_t *ret_id)
 	uint32_t id = pool->next_id;
 	if (pool->ids >= UINT32_MAX - 1)
 		return daxl_fail(ENOSPC, "all file ids are in use");
-	while (id == 0 || daxl_inode_by_id(pool, id) != NULL)
+	while (id == 0 || (id <= pool->highest_id && daxl_inode_by_id(pool, id) != NULL))
 		id++;
 	*ret_id = id;
 	return 0;
@@ -238,13 +239,13 @@ int daxl_delete_commit(struct daxl_inode *ino, bool *credit, void (*published)(v
 	int rc = daxl_change_begin(&change, ino, false);
 	if (rc < 0)
 		return rc;
-	assert(change.old->name == NULL);
+	change.next->name = NULL;
 	change.next->size = 0;
 	change.next->attrs = NULL;
 	change.next->deleted = true;
 	struct daxl_record rec;
 	const struct daxl_md_rec_ids body = {.id = ino->id, .time_ns = change.next->ctime_ns};
-	daxl_record_init(&rec, DAXL_REC_DELETE);
+	daxl_record_init(&rec, change.old->name != NULL ? DAXL_REC_REMOVE : DAXL_REC_DELETE);
 	rc = daxl_record_put(&rec, &body, sizeof(body));
 	if (rc == 0)
 		rc = daxl_edit_cut(&change.edit, 0);
@@ -264,8 +265,25 @@ int daxl_delete_commit(struct daxl_inode *ino, bool *credit, void (*published)(v
 	return rc;
 }
 
-/* Deletes a file that was never opened: nobody can have a lease on it. */
-static int delete_unopened(struct daxl_inode *ino)
+static void removed(void *arg)
+{
+	struct daxl_inode *ino = arg;
+	daxl_names_remove(ino->pool, ino);
+}
+
+int daxl_inode_remove(struct daxl_inode *ino, bool *credit)
+{
+	daxl_mutex_assert_held(&ino->pool->names_mutex);
+	assert(ino->name != NULL && ino->rl == NULL && ino->handles == 0);
+	daxl_mutex_lock(&ino->mutex);
+	int rc = daxl_delete_commit(ino, credit, removed, ino);
+	daxl_mutex_unlock(&ino->mutex);
+	ino->deleting = rc == 0;
+	return rc;
+}
+
+/* Deletes a nameless file that has no range lock: nobody has a lease on it. */
+static int delete_unleased(struct daxl_inode *ino)
 {
 	int rc = daxl_credit_take(ino->pool, DAXL_NEED_DELETE);
 	if (rc < 0)
@@ -294,7 +312,7 @@ void daxl_inode_delete(struct daxl_inode *ino)
 	if (ino->rl != NULL)
 		(void)daxl_delete_hook(ino);
 	else
-		(void)delete_unopened(ino);
+		(void)delete_unleased(ino);
 	daxl_inode_put(ino);
 }
 

@@ -47,10 +47,17 @@ struct daxl_inode *daxl_inode_alloc(struct daxl_pool *pool, uint32_t id, uint64_
  * and set root to NULL. */
 void daxl_inode_destroy(struct daxl_inode *ino);
 
+/* True when the file has no range lock, perhaps from now on: nobody has it open, and nothing is left in the lock. refs:
+ * as many references as there are then. names_mutex held. */
+bool daxl_inode_shed_range_lock(struct daxl_inode *ino, uint32_t refs) DAXL_HOLDS(NAMES);
+void daxl_range_lock_free(struct daxl_range_lock *rl);
+
+/* Unlinks and deletes a file that has a name and no range lock, in one record. names_mutex held. */
+int daxl_inode_remove(struct daxl_inode *ino, bool *credit) DAXL_HOLDS(NAMES);
 /* True, once, when the file has no name and no handle: it is to be deleted, and the caller has got a reference for
  * that. names_mutex held. */
 bool daxl_inode_delete_due(struct daxl_inode *ino) DAXL_HOLDS(NAMES);
-/* Deletes it, through the delete hook if it was ever opened, and drops that reference. No lock held. A failure
+/* Deletes it, through the delete hook if it has a range lock, and drops that reference. No lock held. A failure
  * leaves the file nameless, for recovery to delete. */
 void daxl_inode_delete(struct daxl_inode *ino) DAXL_WAITS;
 

@@ -129,7 +129,12 @@ int daxl_names_unlink(struct daxl_pool *pool, const char *name, size_t len)
 	bool credit = true;
 	daxl_mutex_lock(&pool->names_mutex);
 	struct daxl_inode *ino = daxl_names_find(pool, name, len);
-	rc = ino != NULL ? unlink_locked(pool, ino, &credit) : no_such_file(name, len);
+	if (ino == NULL)
+		rc = no_such_file(name, len);
+	else if (daxl_inode_shed_range_lock(ino, 1))
+		rc = daxl_inode_remove(ino, &credit);
+	else
+		rc = unlink_locked(pool, ino, &credit);
 	bool due = rc == 0 && daxl_inode_delete_due(ino);
 	daxl_mutex_unlock(&pool->names_mutex);
 	if (credit)

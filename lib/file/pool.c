@@ -160,6 +160,8 @@ static void pool_free(struct daxl_pool *pool)
 		daxl_ckpt_destroy(pool->ckpt);
 	daxl_ids_each(pool, free_inode, NULL);
 	daxl_names_destroy(pool);
+	while (pool->nspare != 0)
+		daxl_range_lock_free(pool->spare[--pool->nspare]);
 	if (pool->domain != NULL)
 		daxl_domain_destroy(pool->domain);
 	if (pool->log != NULL)

@@ -160,7 +160,8 @@ static int replay_unlink(struct daxl_replay *replay, struct daxl_body *body)
 	return 0;
 }
 
-static int replay_delete(struct daxl_replay *replay, struct daxl_body *body)
+/* DELETE of a nameless file, or REMOVE of a named one. */
+static int replay_delete(struct daxl_replay *replay, struct daxl_body *body, bool named)
 {
 	struct daxl_md_rec_ids rec;
 	struct daxl_inode *ino;
@@ -170,8 +171,9 @@ static int replay_delete(struct daxl_replay *replay, struct daxl_body *body)
 		err = daxl_replay_find(replay, rec.id, &ino);
 	if (err)
 		return err;
-	if (ino->name)
-		return daxl_fail(EUCLEAN, "file %" PRIu32 " is deleted but not unlinked", rec.id);
+	if (named != (ino->name != NULL))
+		return daxl_fail(EUCLEAN, "file %" PRIu32 " is %s", rec.id,
+		                 named ? "unlinked already" : "deleted but not unlinked");
 	replay->files[0] = replay->files[1] = NULL;
 	daxl_inode_erase(replay->pool, ino);
 	return 0;
@@ -229,7 +231,9 @@ static int apply(struct daxl_replay *replay, unsigned type, struct daxl_body *bo
 	case DAXL_REC_UNLINK:
 		return replay_unlink(replay, body);
 	case DAXL_REC_DELETE:
-		return replay_delete(replay, body);
+		return replay_delete(replay, body, false);
+	case DAXL_REC_REMOVE:
+		return replay_delete(replay, body, true);
 	case DAXL_REC_MAP:
 	case DAXL_REC_COLLAPSE:
 	case DAXL_REC_INSERT:

@@ -207,6 +207,7 @@ enum daxl_md_rec_type {
 	DAXL_REC_EXCHANGE = 11,
 	DAXL_REC_ATTR = 12,
 	DAXL_REC_GROW = 13,
+	DAXL_REC_REMOVE = 14, /* UNLINK and DELETE in one: of a file that is not open */
 };
 
 struct __attribute__((packed)) daxl_md_rec_create {

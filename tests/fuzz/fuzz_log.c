@@ -270,7 +270,7 @@ static void new_attr(struct item *item, uint64_t *rng)
 
 static void new_item(const struct fuzz_pool *pool, uint8_t *to, uint64_t *rng)
 {
-	struct item item = {.type = (uint8_t)(1 + fuzz_rnd(rng, fuzz_rnd(rng, 20) ? DAXL_REC_GROW : 16))};
+	struct item item = {.type = (uint8_t)(1 + fuzz_rnd(rng, fuzz_rnd(rng, 20) ? DAXL_REC_REMOVE : 16))};
 
 	if (fuzz_rnd(rng, 6) == 0) {
 		item.flags = (uint8_t)(1u << fuzz_rnd(rng, 8));
@@ -290,7 +290,7 @@ static void new_item(const struct fuzz_pool *pool, uint8_t *to, uint64_t *rng)
 		rename->id = id_value(rng);
 		rename->replaced = fuzz_rnd(rng, 2) ? 0 : id_value(rng);
 		new_name(&rename->name_len, rename->name, rng);
-	} else if (item.type <= DAXL_REC_DELETE) {
+	} else if (item.type <= DAXL_REC_DELETE || item.type == DAXL_REC_REMOVE) {
 		struct daxl_md_rec_ids *ids = (void *)item.body;
 
 		ids->id = id_value(rng);

@@ -113,24 +113,40 @@ static int rename_name(struct daxl_pool *pool, const char *from, const char *to,
 	return daxl_names_rename(pool, from, strlen(from), to, strlen(to), flags);
 }
 
-/* Deletions, counted on their way to the library's own hook. */
+/* Deletions that went through the library's own hook. */
 static int (*real_delete)(struct daxl_inode *ino);
-static uint32_t deletions, deleted_id;
+static uint32_t hooked;
 
 static int counting_delete(struct daxl_inode *ino)
 {
-	__atomic_fetch_add(&deletions, 1, __ATOMIC_RELAXED);
-	__atomic_store_n(&deleted_id, ino->id, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&hooked, 1, __ATOMIC_RELAXED);
 	return real_delete(ino);
 }
 
-static void count_deletions(void)
+static void count_hooked(void)
 {
-	deletions = 0;
-	deleted_id = 0;
+	hooked = 0;
 	if (daxl_delete_hook != counting_delete)
 		real_delete = daxl_delete_hook;
 	daxl_delete_hook = counting_delete;
+}
+
+static void count_if_deleted(struct daxl_inode *ino, void *arg)
+{
+	*(uint32_t *)arg += ino->version->deleted;
+}
+
+/* How many files have been deleted since the last checkpoint. */
+static uint32_t deletions(struct daxl_pool *pool)
+{
+	uint32_t n = 0;
+	daxl_ids_each(pool, count_if_deleted, &n);
+	return n;
+}
+
+static bool is_deleted(struct daxl_pool *pool, uint32_t id)
+{
+	return daxl_inode_by_id(pool, id)->version->deleted;
 }
 
 START_TEST(a_created_file_is_found_and_cannot_be_created_again)
@@ -169,14 +185,17 @@ END_TEST
 START_TEST(unlink_of_a_closed_file_deletes_it_at_once)
 {
 	struct box box = box_new(POOL_BYTES, NULL);
-	count_deletions();
 	uint32_t id = create(box.pool, "a");
+	uint64_t records = box.pool->records;
 	ck_assert_int_eq(unlink_name(box.pool, "a"), 0);
-	ck_assert_uint_eq(deletions, 1);
-	ck_assert_uint_eq(deleted_id, id);
+	ck_assert_uint_eq(box.pool->records, records + 1);
+	ck_assert(is_deleted(box.pool, id));
 	ck_assert_int_eq(unlink_name(box.pool, "a"), -ENOENT);
 	ck_assert_uint_eq(id_of(box.pool, "a"), 0);
 	ck_assert_uint_eq(box.pool->files, 0);
+	struct box crashed = box_crash(&box);
+	ck_assert_uint_eq(crashed.pool->ids, 0);
+	box_free(&crashed);
 	box_free(&box);
 }
 END_TEST
@@ -187,14 +206,14 @@ START_TEST(a_file_that_was_never_opened_is_deleted_too)
 	create(box.pool, "a");
 	create(box.pool, "b");
 	box_reopen(&box);
-	count_deletions();
+	count_hooked();
 	ck_assert_int_eq(unlink_name(box.pool, "a"), 0);
 	struct daxl_inode *ino = daxl_inode_get(box.pool, "b", 1);
 	create(box.pool, "c");
 	ck_assert_int_eq(rename_name(box.pool, "c", "b", 0), 0);
 	ck_assert(ino->version->deleted);
 	daxl_inode_put(ino);
-	ck_assert_uint_eq(deletions, 0);
+	ck_assert_uint_eq(hooked, 0);
 	ck_assert_int_eq(daxl_ckpt_run(box.pool, false, 0), 0);
 	ck_assert_uint_eq(box.pool->ids, 1);
 	box_free(&box);
@@ -204,20 +223,79 @@ END_TEST
 START_TEST(an_unlinked_file_lives_until_its_last_close)
 {
 	struct box box = box_new(POOL_BYTES, NULL);
-	count_deletions();
 	uint32_t id = create(box.pool, "a");
 	struct daxl_file *one = open_file(box.pool, "a"), *two = open_file(box.pool, "a");
 	ck_assert_int_eq(unlink_name(box.pool, "a"), 0);
 	uint32_t second = create(box.pool, "a");
 	ck_assert_uint_ne(second, id);
 	ck_assert_int_eq(daxl_handle_close(one), 0);
-	ck_assert_uint_eq(deletions, 0);
+	ck_assert_uint_eq(deletions(box.pool), 0);
 	char label[64];
 	ck_assert_str_eq(daxl_inode_label(two->ino, label, sizeof(label)), "<unlinked file 1>");
+	uint64_t records = box.pool->records;
 	ck_assert_int_eq(daxl_handle_close(two), 0);
-	ck_assert_uint_eq(deletions, 1);
-	ck_assert_uint_eq(deleted_id, id);
+	ck_assert_uint_eq(box.pool->records, records + 1);
+	ck_assert_uint_eq(deletions(box.pool), 1);
+	ck_assert(is_deleted(box.pool, id));
 	ck_assert_uint_eq(id_of(box.pool, "a"), second);
+	box_free(&box);
+}
+END_TEST
+
+START_TEST(a_closed_file_has_a_range_lock_only_while_something_may_be_in_it)
+{
+	struct box box = box_new(POOL_BYTES, NULL);
+	count_hooked();
+	create(box.pool, "a");
+	struct daxl_file *one = open_file(box.pool, "a"), *two = open_file(box.pool, "a");
+	struct daxl_inode *ino = one->ino;
+	daxl_inode_ref(ino); /* as a lease has one */
+	ck_assert_int_eq(daxl_handle_close(one), 0);
+	ck_assert_ptr_nonnull(ino->rl);
+	ck_assert_int_eq(daxl_handle_close(two), 0);
+	ck_assert_ptr_nonnull(ino->rl);
+	/* Unlinked now it is nameless first, and deleted through the hook. */
+	uint64_t records = box.pool->records;
+	ck_assert_int_eq(unlink_name(box.pool, "a"), 0);
+	ck_assert_uint_eq(box.pool->records, records + 2);
+	ck_assert_uint_eq(hooked, 1);
+	ck_assert(ino->version->deleted);
+	daxl_inode_put(ino);
+
+	create(box.pool, "b");
+	one = open_file(box.pool, "b");
+	ino = one->ino;
+	daxl_inode_ref(ino);
+	ck_assert_int_eq(daxl_handle_close(one), 0);
+	ck_assert_ptr_nonnull(ino->rl);
+	daxl_inode_put(ino);
+	two = open_file(box.pool, "b");
+	ck_assert_ptr_nonnull(ino->rl);
+	ck_assert_int_eq(daxl_handle_close(two), 0);
+	ck_assert_ptr_null(ino->rl);
+	box_free(&box);
+}
+END_TEST
+
+START_TEST(many_files_open_at_once_have_a_range_lock_each)
+{
+	struct box box = box_new(POOL_BYTES, NULL);
+	struct daxl_file *files[3 * DAXL_SPARE_RANGE_LOCKS];
+	char name[16];
+	for (unsigned round = 0; round < 2; round++) {
+		for (unsigned i = 0; i < DAXL_ARRAY_LEN(files); i++) {
+			snprintf(name, sizeof(name), "%u", i);
+			if (round == 0)
+				create(box.pool, name);
+			files[i] = open_file(box.pool, name);
+			ck_assert_uint_eq(files[i]->ino->rl->file_id, files[i]->ino->id);
+			for (unsigned k = 0; k < i; k++)
+				ck_assert_ptr_ne(files[k]->ino->rl, files[i]->ino->rl);
+		}
+		for (unsigned i = 0; i < DAXL_ARRAY_LEN(files); i++)
+			ck_assert_int_eq(daxl_handle_close(files[i]), 0);
+		ck_assert_uint_eq(box.pool->nspare, DAXL_SPARE_RANGE_LOCKS);
+	}
 	box_free(&box);
 }
 END_TEST
@@ -245,7 +323,6 @@ END_TEST
 START_TEST(rename_moves_the_file_and_replaces_what_is_there)
 {
 	struct box box = box_new(POOL_BYTES, NULL);
-	count_deletions();
 	uint32_t a = create(box.pool, "a"), b = create(box.pool, "b");
 	ck_assert_int_eq(rename_name(box.pool, "a", "c", 0), 0);
 	ck_assert_uint_eq(id_of(box.pool, "a"), 0);
@@ -253,8 +330,8 @@ START_TEST(rename_moves_the_file_and_replaces_what_is_there)
 	ck_assert_int_eq(rename_name(box.pool, "c", "b", 0), 0);
 	ck_assert_uint_eq(id_of(box.pool, "c"), 0);
 	ck_assert_uint_eq(id_of(box.pool, "b"), a);
-	ck_assert_uint_eq(deletions, 1);
-	ck_assert_uint_eq(deleted_id, b);
+	ck_assert_uint_eq(deletions(box.pool), 1);
+	ck_assert(is_deleted(box.pool, b));
 	ck_assert_int_eq(rename_name(box.pool, "x", "b", 0), -ENOENT);
 	ck_assert_int_eq(rename_name(box.pool, "x", "x", 0), -ENOENT);
 	box_free(&box);
@@ -278,7 +355,6 @@ END_TEST
 START_TEST(noreplace_and_exchange)
 {
 	struct box box = box_new(POOL_BYTES, NULL);
-	count_deletions();
 	uint32_t a = create(box.pool, "a"), b = create(box.pool, "b");
 	ck_assert_int_eq(rename_name(box.pool, "a", "b", DAXL_RENAME_NOREPLACE), -EEXIST);
 	ck_assert_int_eq(rename_name(box.pool, "a", "x", DAXL_RENAME_EXCHANGE), -ENOENT);
@@ -287,7 +363,7 @@ START_TEST(noreplace_and_exchange)
 	ck_assert_uint_eq(id_of(box.pool, "b"), a);
 	ck_assert_int_eq(rename_name(box.pool, "b", "c", DAXL_RENAME_NOREPLACE), 0);
 	ck_assert_uint_eq(id_of(box.pool, "c"), a);
-	ck_assert_uint_eq(deletions, 0);
+	ck_assert_uint_eq(deletions(box.pool), 0);
 	box_free(&box);
 }
 END_TEST
@@ -295,14 +371,13 @@ END_TEST
 START_TEST(rename_over_an_open_file_deletes_it_at_its_last_close)
 {
 	struct box box = box_new(POOL_BYTES, NULL);
-	count_deletions();
 	uint32_t a = create(box.pool, "a"), b = create(box.pool, "b");
 	struct daxl_file *file = open_file(box.pool, "b");
 	ck_assert_int_eq(rename_name(box.pool, "a", "b", 0), 0);
 	ck_assert_uint_eq(id_of(box.pool, "b"), a);
-	ck_assert_uint_eq(deletions, 0);
+	ck_assert_uint_eq(deletions(box.pool), 0);
 	ck_assert_int_eq(daxl_handle_close(file), 0);
-	ck_assert_uint_eq(deleted_id, b);
+	ck_assert(is_deleted(box.pool, b));
 	box_free(&box);
 }
 END_TEST
@@ -961,6 +1036,8 @@ static void add_all(Suite *s)
 	tcase_add_test(t, unlink_of_a_closed_file_deletes_it_at_once);
 	tcase_add_test(t, a_file_that_was_never_opened_is_deleted_too);
 	tcase_add_test(t, an_unlinked_file_lives_until_its_last_close);
+	tcase_add_test(t, a_closed_file_has_a_range_lock_only_while_something_may_be_in_it);
+	tcase_add_test(t, many_files_open_at_once_have_a_range_lock_each);
 	tcase_add_test(t, a_reference_outlives_deletion_and_cannot_open_the_file_any_more);
 	tcase_add_test(t, rename_moves_the_file_and_replaces_what_is_there);
 	tcase_add_test(t, rename_onto_its_own_name_does_nothing);

@@ -3,6 +3,8 @@
  * Replay and loading: every record leads to the state that its operation made, wherever the log ends; and whatever
  * bytes lie in the pool, opening it ends, with files that obey the rules or with a reason.
  */
+#include <fcntl.h>
+
 #include "base/crc32c.h"
 #include "faults.h"
 #include "image.h"
@@ -479,6 +481,50 @@ START_TEST(records_that_contradict_the_files_are_corruption)
 }
 END_TEST
 
+/* UNLINK and REMOVE are of files with a name, DELETE of those without. */
+START_TEST(a_file_loses_its_name_once)
+{
+	static const struct {
+		unsigned type;
+		uint32_t id;
+		bool fits;
+	} records[] = {
+		{DAXL_REC_UNLINK, 1, true},  {DAXL_REC_UNLINK, 2, false}, {DAXL_REC_REMOVE, 1, true},
+		{DAXL_REC_REMOVE, 2, false}, {DAXL_REC_DELETE, 1, false}, {DAXL_REC_DELETE, 2, true},
+		{DAXL_REC_REMOVE, 3, false},
+	};
+	struct image image;
+
+	image_make(&image, 8 * MIB, 4096, 0);
+	struct daxl_pool *pool = image_open(&image);
+	file_make(pool, "named");
+	struct daxl_inode *ino = file_make(pool, "nameless");
+	ck_assert_uint_eq(ino->id, 2);
+	struct daxl_file *file;
+	daxl_inode_ref(ino);
+	must(daxl_handle_open(pool, ino, O_RDWR, &file));
+	must(daxl_names_unlink(pool, "nameless", 8));
+	for (unsigned i = 0; i < DAXL_ARRAY_LEN(records); i++) {
+		const struct daxl_md_rec_ids body = {.id = records[i].id};
+		struct daxl_pool *other;
+		struct image copy;
+
+		image_copy(&copy, &image);
+		store_record(&copy, pool, records[i].type, &body, sizeof(body));
+		int rc = image_try(&copy, false, &other);
+		ck_assert_msg(rc == (records[i].fits ? 0 : -EUCLEAN), "record %u: %d", i, rc);
+		if (rc == 0) {
+			ck_assert_uint_eq(other->files, records[i].id == 1 ? 0 : 1);
+			daxl_pool_abandon(other);
+		}
+		image_free(&copy);
+	}
+	must(daxl_handle_close(file));
+	must(daxl_pool_end(pool));
+	image_free(&image);
+}
+END_TEST
+
 /* --- hostile bytes --- */
 
 /* What of an image is read at open. */
@@ -670,6 +716,7 @@ int main(void)
 	test_add(suite, "a_damaged_log_stops_a_writer", a_damaged_log_stops_a_writer);
 	test_add(suite, "records_that_contradict_the_files_are_corruption",
 	         records_that_contradict_the_files_are_corruption);
+	test_add(suite, "a_file_loses_its_name_once", a_file_loses_its_name_once);
 	test_add(suite, "hostile_bytes_give_an_error_or_sound_files", hostile_bytes_give_an_error_or_sound_files);
 	SRunner *runner = srunner_create(suite);
 	srunner_set_fork_status(runner, CK_NOFORK);
