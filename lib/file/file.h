@@ -72,7 +72,7 @@ struct daxl_inode { /* from the slab */
 	uint64_t moved;
 	struct daxl_range_lock *rl; /* from an open until the last close that finds nothing in it; else NULL */
 	/* guarded by pool->names_mutex */
-	struct daxl_inode *hash_next, *id_next; /* name table, id table */
+	struct daxl_inode *id_next; /* id table */
 	struct daxl_name *name; /* as in version->name; NULL: nameless */
 	uint32_t handles;       /* open handles */
 	bool deleting;          /* the delete hook was called, or is about to be */
@@ -97,6 +97,12 @@ struct daxl_file {
 
 struct daxl_ckpt; /* checkpoint.c */
 
+struct daxl_names { /* names.c; a place is empty when its hash is 0 */
+	size_t size; /* places: a power of two, or 0 */
+	uint32_t *hash;
+	struct daxl_inode **inode;
+};
+
 #define DAXL_SPARE_RANGE_LOCKS 16u
 
 struct daxl_pool {
@@ -117,8 +123,9 @@ struct daxl_pool {
 	bool grew;                 /* this open found it larger than the superblock says */
 	DAXL_MUTEX(POOL) grow_mutex; /* one growth at a time */
 	DAXL_MUTEX(NAMES) names_mutex; /* name table, id table, refs, handles, next_id, spare. Lookup of names too */
-	struct daxl_inode **by_name, **by_id; /* hash tables, resized under names_mutex */
-	size_t name_buckets, id_buckets;
+	struct daxl_names names;    /* of files that have one */
+	struct daxl_inode **by_id;  /* a hash table too */
+	size_t id_buckets;
 	uint64_t files, open_files; /* files: those with a name; also changed inside the gate only */
 	size_t ids;                 /* in by_id */
 	uint32_t next_id;

@@ -33,6 +33,8 @@
 #include "map/rope_store.h"
 #include "media/superblock.h"
 
+#define FILES_A_PAGE (DAXL_PAGE_BODY / sizeof(struct daxl_md_file)) /* at most */
+
 struct fixed_area {
 	daxl_blk_t start, end;
 };
@@ -422,6 +424,8 @@ static int DAXL_ALONE load_checkpoint(struct load *load)
 		.arg = load,
 	};
 	err = prepare_table(load);
+	if (!err)
+		daxl_names_expect(pool, daxl_min_u64(slot->files, slot->table_pages * FILES_A_PAGE));
 	if (!err && slot->table_pages)
 		err = load_page(load, slot->table_depth, 0, &slot->table);
 	if (err)
@@ -518,8 +522,11 @@ static int load_all(struct load *load, struct daxl_load_result *ret)
 	daxl_free(bits);
 	if (err)
 		return err;
-	daxl_ids_each(load->pool, erase_nameless, load->pool);
-	daxl_ckpt_loaded(load->pool);
+	/* Most files are as the checkpoint has them: they need no looking at. */
+	if (load->pool->files != load->pool->ids)
+		daxl_ids_each(load->pool, erase_nameless, load->pool);
+	if (ret->records != 0)
+		daxl_ckpt_loaded(load->pool);
 	return 0;
 }
 

@@ -2,12 +2,16 @@
 /*
  * The tables of names and ids.
  *
- * Two hash tables with chains through the inodes, doubled when they are as full as they are long. The table of ids
- * holds every inode in memory, from creation until its memory is freed, so an id is not given out again while
- * anybody, the checkpointer included, may still speak of its former bearer. Its hash is the id itself: ids are given out
- * in order, and so are neighbours here. The table of names holds those that have one.
+ * The table of names has no chains: a name lies at the place that its hash says or behind that, with no empty place
+ * between. The hashes are an array of their own, 0 where the place is empty, so that a search reads that first, and of
+ * inodes and names hardly any but the one that it was for. It is doubled when three quarters are full.
  *
- * A table that cannot grow for want of memory only gets slower; it is an error only when there is no table at all.
+ * The table of ids has chains through the inodes, and is doubled when it is as full as it is long. It holds every inode
+ * in memory, from creation until its memory is freed, so an id is not given out again while anybody, the checkpointer
+ * included, may still speak of its former bearer. Its hash is the id itself: ids are given out in order, and so are
+ * neighbours here.
+ *
+ * A table that cannot grow for want of memory only gets slower, as long as there is any room.
  */
 #include "file/names.h"
 
@@ -17,9 +21,9 @@
 #include "base/error.h"
 #include "base/hook.h"
 
-#define BUCKETS_MIN ((size_t)64)
+#define PLACES_MIN ((size_t)64)
 
-/* Multiplied and folded, eight bytes at a time: names come from programs, not from strangers. */
+/* Multiplied and folded, eight bytes at a time: names come from programs, not from strangers. Never 0. */
 static uint32_t name_hash(const char *bytes, size_t len)
 {
 	uint64_t h = len, part;
@@ -31,7 +35,7 @@ static uint32_t name_hash(const char *bytes, size_t len)
 	for (part = 0; len != 0; len--)
 		part = part << 8 | (uint8_t)*bytes++;
 	h = (h ^ part) * UINT64_C(0x9e3779b97f4a7c15);
-	return (uint32_t)(h >> 32);
+	return (uint32_t)(h >> 32) | 1u << 31;
 }
 
 int daxl_name_new(const char *bytes, size_t len, struct daxl_name **ret_name)
@@ -48,44 +52,59 @@ int daxl_name_new(const char *bytes, size_t len, struct daxl_name **ret_name)
 	return 0;
 }
 
-static struct daxl_inode **name_bucket(const struct daxl_pool *pool, uint32_t hash)
-{
-	return &pool->by_name[hash & (pool->name_buckets - 1)];
-}
-
 static struct daxl_inode **id_bucket(const struct daxl_pool *pool, uint32_t id)
 {
 	return &pool->by_id[id & (pool->id_buckets - 1)];
 }
 
-/* A longer table for names, filled from the old one. False: no memory. */
-static bool grow_names(struct daxl_pool *pool)
+/* Where the search for hash begins, and where it goes on after at. */
+static size_t name_home(const struct daxl_names *names, uint32_t hash)
 {
-	size_t old_buckets = pool->name_buckets;
-	size_t buckets = old_buckets != 0 ? old_buckets * 2 : BUCKETS_MIN;
-	struct daxl_inode **old = pool->by_name;
-	struct daxl_inode **table = daxl_zalloc(buckets * sizeof(struct daxl_inode *));
-	if (table == NULL)
+	return hash & (names->size - 1);
+}
+
+static size_t name_after(const struct daxl_names *names, size_t at)
+{
+	return (at + 1) & (names->size - 1);
+}
+
+/* There is an empty place. */
+static void name_put(struct daxl_names *names, uint32_t hash, struct daxl_inode *ino)
+{
+	size_t at = name_home(names, hash);
+	while (names->hash[at] != 0)
+		at = name_after(names, at);
+	names->hash[at] = hash;
+	names->inode[at] = ino;
+}
+
+/* A table of names with size places, filled from the old one. False: no memory. */
+static bool resize_names(struct daxl_pool *pool, size_t size)
+{
+	struct daxl_names old = pool->names;
+	struct daxl_names names = {
+		.size = size,
+		.hash = daxl_zalloc(size * sizeof(*names.hash)),
+		.inode = daxl_alloc(size * sizeof(*names.inode)),
+	};
+	if (names.hash == NULL || names.inode == NULL) {
+		daxl_free(names.hash);
+		daxl_free(names.inode);
 		return false;
-	pool->by_name = table;
-	pool->name_buckets = buckets;
-	for (size_t i = 0; i < old_buckets; i++) {
-		for (struct daxl_inode *ino = old[i], *next; ino != NULL; ino = next) {
-			struct daxl_inode **head = name_bucket(pool, ino->name->hash);
-			next = ino->hash_next;
-			ino->hash_next = *head;
-			*head = ino;
-		}
 	}
-	daxl_free(old);
+	for (size_t i = 0; i < old.size; i++)
+		if (old.hash[i] != 0)
+			name_put(&names, old.hash[i], old.inode[i]);
+	daxl_free(old.hash);
+	daxl_free(old.inode);
+	pool->names = names;
 	return true;
 }
 
-/* A longer table for ids, filled from the old one. False: no memory. */
-static bool grow_ids(struct daxl_pool *pool)
+/* A table of ids with so many buckets, filled from the old one. False: no memory. */
+static bool resize_ids(struct daxl_pool *pool, size_t buckets)
 {
 	size_t old_buckets = pool->id_buckets;
-	size_t buckets = old_buckets != 0 ? old_buckets * 2 : BUCKETS_MIN;
 	struct daxl_inode **old = pool->by_id;
 	struct daxl_inode **table = daxl_zalloc(buckets * sizeof(struct daxl_inode *));
 	if (table == NULL)
@@ -104,56 +123,88 @@ static bool grow_ids(struct daxl_pool *pool)
 	return true;
 }
 
+/* Whether one more of so many places may be filled. */
+static bool is_roomy(uint64_t used, size_t size)
+{
+	return used + 1 <= size / 4 * 3;
+}
+
 int daxl_names_room(struct daxl_pool *pool)
 {
-	if (pool->files >= pool->name_buckets && !grow_names(pool) && pool->name_buckets == 0)
+	struct daxl_names *names = &pool->names;
+	/* One place stays empty: there every search ends. */
+	if (!is_roomy(pool->files, names->size) && !resize_names(pool, daxl_max_u64(names->size * 2, PLACES_MIN)) &&
+	    pool->files + 2 > names->size)
 		return daxl_fail(ENOMEM, "no memory for the table of names");
-	if (pool->ids >= pool->id_buckets && !grow_ids(pool) && pool->id_buckets == 0)
+	if (pool->ids >= pool->id_buckets && !resize_ids(pool, daxl_max_u64(pool->id_buckets * 2, PLACES_MIN)) &&
+	    pool->id_buckets == 0)
 		return daxl_fail(ENOMEM, "no memory for the table of files");
 	return 0;
 }
 
+void daxl_names_expect(struct daxl_pool *pool, uint64_t files)
+{
+	size_t size = PLACES_MIN;
+	while (!is_roomy(files, size))
+		size *= 2;
+	if (size > pool->names.size)
+		(void)resize_names(pool, size);
+	if (size > pool->id_buckets)
+		(void)resize_ids(pool, size);
+}
+
 void daxl_names_destroy(struct daxl_pool *pool)
 {
-	daxl_free(pool->by_name);
+	daxl_free(pool->names.hash);
+	daxl_free(pool->names.inode);
 	daxl_free(pool->by_id);
-	pool->by_name = NULL;
+	pool->names = (struct daxl_names){0};
 	pool->by_id = NULL;
-	pool->name_buckets = 0;
 	pool->id_buckets = 0;
 }
 
 struct daxl_inode *daxl_names_find(const struct daxl_pool *pool, const char *bytes, size_t len)
 {
-	if (pool->name_buckets == 0)
+	const struct daxl_names *names = &pool->names;
+	if (names->size == 0)
 		return NULL;
 	uint32_t hash = name_hash(bytes, len);
-	struct daxl_inode *ino = *name_bucket(pool, hash);
-	while (ino != NULL &&
-	       (ino->name->hash != hash || ino->name->len != len || memcmp(ino->name->bytes, bytes, len) != 0))
-		ino = ino->hash_next;
-	return ino;
+	for (size_t at = name_home(names, hash); names->hash[at] != 0; at = name_after(names, at)) {
+		if (names->hash[at] != hash)
+			continue;
+		const struct daxl_name *name = names->inode[at]->name;
+		if (name->len == len && memcmp(name->bytes, bytes, len) == 0)
+			return names->inode[at];
+	}
+	return NULL;
 }
 
 void daxl_names_insert(struct daxl_pool *pool, struct daxl_inode *ino, struct daxl_name *name)
 {
-	assert(ino->name == NULL);
-	struct daxl_inode **head = name_bucket(pool, name->hash);
+	assert(ino->name == NULL && pool->files + 2 <= pool->names.size);
 	ino->name = name;
-	ino->hash_next = *head;
-	*head = ino;
+	name_put(&pool->names, name->hash, ino);
 	pool->files++;
 }
 
 void daxl_names_remove(struct daxl_pool *pool, struct daxl_inode *ino)
 {
+	struct daxl_names *names = &pool->names;
 	if (ino->name == NULL)
 		return;
-	struct daxl_inode **link = name_bucket(pool, ino->name->hash);
-	while (*link != ino)
-		link = &(*link)->hash_next;
-	*link = ino->hash_next;
-	ino->hash_next = NULL;
+	size_t at = name_home(names, ino->name->hash);
+	while (names->inode[at] != ino || names->hash[at] == 0)
+		at = name_after(names, at);
+	/* What lies behind moves up, if its search comes past here. */
+	for (size_t next = name_after(names, at); names->hash[next] != 0; next = name_after(names, next)) {
+		size_t way = (next - name_home(names, names->hash[next])) & (names->size - 1);
+		if (way < ((next - at) & (names->size - 1)))
+			continue;
+		names->hash[at] = names->hash[next];
+		names->inode[at] = names->inode[next];
+		at = next;
+	}
+	names->hash[at] = 0;
 	ino->name = NULL;
 	pool->files--;
 }

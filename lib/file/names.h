@@ -18,6 +18,8 @@ int daxl_name_new(const char *bytes, size_t len, struct daxl_name **ret_name);
 
 /* Makes room so that the next daxl_names_insert and the next daxl_ids_insert cannot fail. -ENOMEM. */
 int daxl_names_room(struct daxl_pool *pool);
+/* Room for so many files at once, where memory allows. */
+void daxl_names_expect(struct daxl_pool *pool, uint64_t files);
 /* Frees both hash tables; what is in them stays. */
 void daxl_names_destroy(struct daxl_pool *pool);
 

@@ -231,9 +231,9 @@ static int take_listing(struct daxl_pool *pool, struct listing *list)
 {
 	memset(list, 0, sizeof(*list));
 	daxl_mutex_lock(&pool->names_mutex);
-	for (size_t i = 0; i < pool->name_buckets; i++)
-		for (const struct daxl_inode *ino = pool->by_name[i]; ino != NULL; ino = ino->hash_next)
-			list->len += sizeof(struct listed) + ino->name->len + 1;
+	for (size_t i = 0; i < pool->names.size; i++)
+		if (pool->names.hash[i] != 0)
+			list->len += sizeof(struct listed) + pool->names.inode[i]->name->len + 1;
 	list->count = pool->files;
 	if (list->count != 0) {
 		list->buf = daxl_alloc(list->len);
@@ -242,13 +242,14 @@ static int take_listing(struct daxl_pool *pool, struct listing *list)
 			return daxl_fail(ENOMEM, "no memory to list %llu files", (unsigned long long)list->count);
 		}
 		char *at = list->buf;
-		for (size_t i = 0; i < pool->name_buckets; i++) {
-			for (const struct daxl_inode *ino = pool->by_name[i]; ino != NULL; ino = ino->hash_next) {
-				const struct listed head = {.id = ino->id, .len = ino->name->len};
-				memcpy(at, &head, sizeof(head));
-				memcpy(at + sizeof(head), ino->name->bytes, (size_t)head.len + 1);
-				at += sizeof(head) + head.len + 1;
-			}
+		for (size_t i = 0; i < pool->names.size; i++) {
+			if (pool->names.hash[i] == 0)
+				continue;
+			const struct daxl_inode *ino = pool->names.inode[i];
+			const struct listed head = {.id = ino->id, .len = ino->name->len};
+			memcpy(at, &head, sizeof(head));
+			memcpy(at + sizeof(head), ino->name->bytes, (size_t)head.len + 1);
+			at += sizeof(head) + head.len + 1;
 		}
 	}
 	daxl_mutex_unlock(&pool->names_mutex);

@@ -216,7 +216,8 @@ static int DAXL_ALONE pool_load(struct daxl_pool *pool, daxl_loader_fn loader, v
 	pool->recovered = !loaded.clean;
 	pool->grew = pool->super.pool_size != size;
 	pool->first_generation = pool->ckpt->slot.generation;
-	daxl_ids_each(pool, note_damage, pool);
+	if (pool->read_only)
+		daxl_ids_each(pool, note_damage, pool);
 	return daxl_log_open(pool->media, pool->super.log_off, pool->super.log_size, loaded.start, loaded.head,
 	                     loaded.epoch, &pool->log);
 }

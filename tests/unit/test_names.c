@@ -448,6 +448,48 @@ START_TEST(list_gives_every_name_once_and_stops_when_told)
 }
 END_TEST
 
+/* The tables alone, with files that are only their names. */
+START_TEST(a_table_of_names_finds_what_is_in_it_and_nothing_else)
+{
+	enum { FILES = 3000 };
+	struct daxl_pool pool = {0};
+	struct daxl_inode *inodes = calloc(FILES, sizeof(*inodes));
+	struct daxl_name *names[FILES];
+	uint64_t rng = 1, files = 0;
+	ck_assert_ptr_nonnull(inodes);
+	for (unsigned i = 0; i < FILES; i++) {
+		char bytes[16];
+		int len = snprintf(bytes, sizeof(bytes), "%u", i * 7919);
+		ck_assert_int_eq(daxl_name_new(bytes, (size_t)len, &names[i]), 0);
+	}
+	/* It fills up, half of it goes, and so on. */
+	for (unsigned step = 0; step < 40 * FILES; step++) {
+		rng = rng * UINT64_C(6364136223846793005) + 1442695040888963407u;
+		unsigned i = (unsigned)(rng >> 33) % FILES;
+		bool there = daxl_names_find(&pool, names[i]->bytes, names[i]->len) == &inodes[i];
+		ck_assert(there == (inodes[i].name != NULL));
+		if (step / FILES % 4 == 3 && there) {
+			daxl_names_remove(&pool, &inodes[i]);
+			files--;
+		} else if (step / FILES % 4 != 3 && !there) {
+			ck_assert_int_eq(daxl_names_room(&pool), 0);
+			daxl_names_insert(&pool, &inodes[i], names[i]);
+			files++;
+		}
+		ck_assert_uint_eq(pool.files, files);
+		if (step % FILES != 0)
+			continue;
+		for (unsigned k = 0; k < FILES; k++)
+			ck_assert_ptr_eq(daxl_names_find(&pool, names[k]->bytes, names[k]->len),
+			                 inodes[k].name != NULL ? &inodes[k] : NULL);
+	}
+	daxl_names_destroy(&pool);
+	for (unsigned i = 0; i < FILES; i++)
+		daxl_free(names[i]);
+	free(inodes);
+}
+END_TEST
+
 START_TEST(ids_go_on_after_the_numbers_wrap)
 {
 	struct box box = box_new(POOL_BYTES, NULL);
@@ -1045,6 +1087,7 @@ static void add_all(Suite *s)
 	tcase_add_test(t, rename_over_an_open_file_deletes_it_at_its_last_close);
 	tcase_add_test(t, names_leave_the_generation_alone);
 	tcase_add_test(t, list_gives_every_name_once_and_stops_when_told);
+	tcase_add_test(t, a_table_of_names_finds_what_is_in_it_and_nothing_else);
 	tcase_add_test(t, ids_go_on_after_the_numbers_wrap);
 	tcase_add_test(t, random_operations_agree_with_a_model_through_crashes_and_reopening);
 	tcase_add_test(t, without_memory_names_stay_as_they_were);
