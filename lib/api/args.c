@@ -23,12 +23,8 @@ int daxl_opts_copy(const char *name, const void *from, void *to, size_t known)
 	return 0;
 }
 
-int daxl_wait_copy(const struct daxl_wait *from, struct daxl_wait *buf, const struct daxl_wait **ret)
+int daxl_wait_check(const struct daxl_wait *from, struct daxl_wait *buf)
 {
-	if (!from) {
-		*ret = NULL;
-		return 0;
-	}
 	int rc = daxl_opts_copy("daxl_wait", from, buf, sizeof(*buf));
 
 	if (rc)
@@ -37,32 +33,5 @@ int daxl_wait_copy(const struct daxl_wait *from, struct daxl_wait *buf, const st
 		return daxl_fail(EINVAL, "daxl_wait.timeout_ms %lld is negative", (long long)buf->timeout_ms);
 	if (buf->on_timeout < DAXL_ON_TIMEOUT_FAIL || buf->on_timeout > DAXL_ON_TIMEOUT_LIMBO)
 		return daxl_fail(EINVAL, "daxl_wait.on_timeout %d is unknown", buf->on_timeout);
-	*ret = buf;
-	return 0;
-}
-
-int daxl_check_range(off_t off, off_t len)
-{
-	if (off < 0)
-		return daxl_fail(EINVAL, "offset %lld is negative", (long long)off);
-	if (len <= 0)
-		return daxl_fail(EINVAL, "length %lld is not positive", (long long)len);
-	return 0;
-}
-
-int daxl_check_writable(const struct daxl_file *file)
-{
-	if (!file->writable)
-		return daxl_fail(EBADF, "the file was opened for reading only");
-	return 0;
-}
-
-int daxl_check_max(const struct daxl_file *file, off_t off, off_t len)
-{
-	uint64_t max = file->pool->max_file_size;
-
-	if ((uint64_t)off > max || (uint64_t)len > max - (uint64_t)off)
-		return daxl_fail(EFBIG, "[%lld, +%lld) ends past the largest file size of %llu bytes", (long long)off,
-		                 (long long)len, (unsigned long long)max);
 	return 0;
 }

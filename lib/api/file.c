@@ -8,6 +8,7 @@
 
 #include "api/wall.h"
 #include "base/hook.h"
+#include "ops/iov.h"
 
 /* Names are 1 to 255 bytes. *ret_len. */
 static int check_name(const char *name, size_t *ret_len)
@@ -227,7 +228,8 @@ DAXL_API ssize_t daxl_getattr(struct daxl_file *file, const char *key, void *val
 	return rc ? rc : daxl_do_getattr(file, key, value, len);
 }
 
-static int check_iov(const struct iovec *iov, int iovcnt, size_t *ret_len)
+/* The whole of an iovec array in *ret. */
+DAXL_INLINE int check_iov(const struct iovec *iov, int iovcnt, struct daxl_iov *ret)
 {
 	size_t len = 0;
 
@@ -240,23 +242,29 @@ static int check_iov(const struct iovec *iov, int iovcnt, size_t *ret_len)
 			return daxl_fail(EINVAL, "iovec %d has a length and no address", i);
 		len += iov[i].iov_len;
 	}
-	*ret_len = len;
+	*ret = (struct daxl_iov){ .iov = iov, .left = len };
 	return 0;
+}
+
+/* Both forms of a call; inlined, so that the plain one is without what it does not use. */
+DAXL_INLINE ssize_t read_at(struct daxl_file *file, const struct iovec *iov, int iovcnt, off_t off)
+{
+	struct daxl_count count = daxl_count_begin(file->pool->tally, DAXL_STAT_READ);
+	struct daxl_iov data;
+	ssize_t rc = check_iov(iov, iovcnt, &data);
+
+	if (!rc && off < 0)
+		rc = daxl_fail(EINVAL, "offset %lld is negative", (long long)off);
+	if (!rc && data.left)
+		rc = daxl_do_read(file, &data, (uint64_t)off);
+	return daxl_count_end(&count, rc, true);
 }
 
 DAXL_API ssize_t daxl_preadv(struct daxl_file *file, const struct iovec *iov, int iovcnt, off_t off)
 {
 	DAXL_NEED(file);
 	DAXL_NEED_ARRAY(iov, iovcnt);
-	struct daxl_count count = daxl_count_begin(file->pool->tally, DAXL_STAT_READ);
-	size_t len = 0;
-	ssize_t rc = check_iov(iov, iovcnt, &len);
-
-	if (!rc && off < 0)
-		rc = daxl_fail(EINVAL, "offset %lld is negative", (long long)off);
-	if (!rc && len)
-		rc = daxl_do_read(file, iov, iovcnt, (uint64_t)off);
-	return daxl_count_end(&count, rc, true);
+	return read_at(file, iov, iovcnt, off);
 }
 
 DAXL_API ssize_t daxl_pread(struct daxl_file *file, void *buf, size_t len, off_t off)
@@ -265,20 +273,18 @@ DAXL_API ssize_t daxl_pread(struct daxl_file *file, void *buf, size_t len, off_t
 	DAXL_NEED_ARRAY(buf, len);
 	struct iovec iov = { .iov_base = buf, .iov_len = len };
 
-	return daxl_preadv(file, &iov, 1, off);
+	return read_at(file, &iov, 1, off);
 }
 
-DAXL_API ssize_t daxl_pwritev(struct daxl_file *file, const struct iovec *iov, int iovcnt, off_t off, unsigned flags,
-                              const struct daxl_wait *wait)
+DAXL_INLINE ssize_t write_at(struct daxl_file *file, const struct iovec *iov, int iovcnt, off_t off, unsigned flags,
+                             const struct daxl_wait *wait)
 {
-	DAXL_NEED(file);
-	DAXL_NEED_ARRAY(iov, iovcnt);
 	struct daxl_count count = daxl_count_begin(file->pool->tally, flags & DAXL_WRITE_ATOMIC ? DAXL_STAT_ATOMIC_WRITE : DAXL_STAT_WRITE);
 	bool append = file->oflags & O_APPEND;
 	struct daxl_wait buf;
 	const struct daxl_wait *w = NULL;
-	size_t len = 0;
-	ssize_t rc = check_iov(iov, iovcnt, &len);
+	struct daxl_iov data;
+	ssize_t rc = check_iov(iov, iovcnt, &data);
 
 	if (!rc && off < 0)
 		rc = daxl_fail(EINVAL, "offset %lld is negative", (long long)off);
@@ -287,12 +293,20 @@ DAXL_API ssize_t daxl_pwritev(struct daxl_file *file, const struct iovec *iov, i
 	if (!rc)
 		rc = daxl_check_writable(file);
 	if (!rc)
-		rc = daxl_check_max(file, append ? 0 : off, (off_t)len);
+		rc = daxl_check_max(file, append ? 0 : off, (off_t)data.left);
 	if (!rc)
 		rc = daxl_wait_copy(wait, &buf, &w);
-	if (!rc && len)
-		rc = daxl_do_write(file, iov, iovcnt, (uint64_t)off, append, flags, w);
+	if (!rc && data.left)
+		rc = daxl_do_write(file, &data, (uint64_t)off, append, flags, w);
 	return daxl_count_end(&count, rc, true);
+}
+
+DAXL_API ssize_t daxl_pwritev(struct daxl_file *file, const struct iovec *iov, int iovcnt, off_t off, unsigned flags,
+                              const struct daxl_wait *wait)
+{
+	DAXL_NEED(file);
+	DAXL_NEED_ARRAY(iov, iovcnt);
+	return write_at(file, iov, iovcnt, off, flags, wait);
 }
 
 DAXL_API ssize_t daxl_pwrite(struct daxl_file *file, const void *buf, size_t len, off_t off)
@@ -301,7 +315,7 @@ DAXL_API ssize_t daxl_pwrite(struct daxl_file *file, const void *buf, size_t len
 	DAXL_NEED_ARRAY(buf, len);
 	struct iovec iov = { .iov_base = (void *)(uintptr_t)buf, .iov_len = len };
 
-	return daxl_pwritev(file, &iov, 1, off, 0, NULL);
+	return write_at(file, &iov, 1, off, 0, NULL);
 }
 
 DAXL_API int daxl_set_wait(struct daxl_file *file, const struct daxl_wait *wait)
@@ -323,12 +337,10 @@ DAXL_API int daxl_set_wait(struct daxl_file *file, const struct daxl_wait *wait)
 	return 0;
 }
 
-const struct daxl_wait *daxl_file_wait(struct daxl_file *file, struct daxl_wait *buf)
+const struct daxl_wait *daxl_file_wait_copy(struct daxl_file *file, struct daxl_wait *buf)
 {
 	const struct daxl_wait *ret = NULL;
 
-	if (!__atomic_load_n(&file->has_wait, __ATOMIC_ACQUIRE))
-		return NULL;
 	pthread_mutex_lock(&file->wait_mutex);
 	if (file->has_wait) {
 		*buf = file->wait;

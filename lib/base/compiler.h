@@ -11,6 +11,8 @@
 #define daxl_container_of(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 #define DAXL_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 #define DAXL_MUST_CHECK __attribute__((warn_unused_result))
+#define DAXL_COLD __attribute__((cold)) /* what leads there is unlikely, and lies apart from the rest */
+#define DAXL_INLINE static inline __attribute__((always_inline))
 #define DAXL_CACHE_LINE 64
 #define DAXL_CACHE_ALIGNED __attribute__((aligned(DAXL_CACHE_LINE)))
 #define DAXL_ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))

@@ -18,7 +18,7 @@
 		-daxl_fail_err;                                                                                        \
 	})
 
-void daxl_error_record(int err, const char *fmt, ...) DAXL_PRINTF(2, 3);
+void daxl_error_record(int err, const char *fmt, ...) DAXL_PRINTF(2, 3) DAXL_COLD;
 
 /* The thread's last sentence; "" before the first failure. Never NULL. */
 const char *daxl_error_last(void);

@@ -1,8 +1,4 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/*
- * The first threads of a process have a stripe each to themselves and count with plain loads and stores; those after them share stripes, and count with
- * read-modify-writes, which cost several times as much.
- */
 #include "base/tally.h"
 
 #include <errno.h>
@@ -10,22 +6,8 @@
 
 #include "base/error.h"
 #include "base/hook.h"
-#include "base/thread.h"
 
-#define OWN_STRIPES 16u
-#define STRIPES (OWN_STRIPES + 8u)
-
-_Thread_local struct daxl_toll daxl_toll __attribute__((tls_model("initial-exec")));
-
-/* All of it relaxed atomics. */
-struct daxl_tally {
-	struct {
-		DAXL_CACHE_ALIGNED struct daxl_op_stats op[DAXL_STAT_OPS];
-		uint64_t sum[DAXL_TALLY_SUMS];
-	} stripe[STRIPES];
-	DAXL_CACHE_ALIGNED struct daxl_histogram histogram[DAXL_HISTOGRAMS]; /* count is the buckets' sum */
-	uint64_t event[DAXL_TALLY_EVENTS];
-};
+_Thread_local struct daxl_toll daxl_toll;
 
 int daxl_tally_create(struct daxl_tally **ret_tally)
 {
@@ -44,9 +26,9 @@ void daxl_tally_destroy(struct daxl_tally *tally)
 }
 
 /* The calling thread's stripe, and whether it is nobody else's. */
-static unsigned my_stripe(bool *ret_own)
+static struct daxl_tally_stripe *my_stripe(struct daxl_tally *tally, bool *ret_own)
 {
-	return daxl_thread_place(OWN_STRIPES, STRIPES - OWN_STRIPES, ret_own);
+	return &tally->stripe[daxl_thread_place(DAXL_TALLY_OWN, DAXL_TALLY_STRIPES - DAXL_TALLY_OWN, ret_own)];
 }
 
 static void add(uint64_t *counter, uint64_t n, bool own)
@@ -54,56 +36,67 @@ static void add(uint64_t *counter, uint64_t n, bool own)
 	if (n == 0)
 		return;
 	if (own)
-		__atomic_store_n(counter, __atomic_load_n(counter, __ATOMIC_RELAXED) + n, __ATOMIC_RELAXED);
+		daxl_tally_own(counter, n);
 	else
 		__atomic_fetch_add(counter, n, __ATOMIC_RELAXED);
 }
 
-void daxl_tally_call(struct daxl_tally *tally, unsigned op, const struct daxl_op_stats *more)
+void daxl_tally_add(struct daxl_tally *tally, unsigned op, const struct daxl_op_stats *more)
 {
 	bool own;
-	unsigned stripe = my_stripe(&own);
-	struct daxl_op_stats *line = &tally->stripe[stripe].op[op];
+	struct daxl_op_stats *line = &my_stripe(tally, &own)->op[op];
 
 	add(&line->calls, more->calls, own);
 	add(&line->errors, more->errors, own);
 	add(&line->bytes, more->bytes, own);
 	add(&line->fences, more->fences, own);
 	add(&line->lines, more->lines, own);
+	add(&line->breaks, more->breaks, own);
+	add(&line->recalls, more->recalls, own);
+	add(&line->waits, more->waits, own);
 	add(&line->timeouts, more->timeouts, own);
-	if (daxl_likely(!daxl_toll_any()))
-		return;
-	add(&line->breaks, daxl_toll.breaks, own);
-	add(&line->recalls, daxl_toll.recalls, own);
-	add(&line->waits, daxl_toll.waits, own);
-	add(&tally->stripe[stripe].sum[DAXL_TALLY_LOG_WAITS], daxl_toll.log_waits, own);
-	add(&tally->stripe[stripe].sum[DAXL_TALLY_GRACE_WAITS], daxl_toll.grace_waits, own);
 }
 
-void daxl_tally_add(struct daxl_tally *tally, enum daxl_tally_sum which, int64_t n)
+void daxl_tally_toll(struct daxl_tally *tally, unsigned op)
 {
 	bool own;
-	unsigned stripe = my_stripe(&own);
+	struct daxl_tally_stripe *stripe = my_stripe(tally, &own);
+	struct daxl_op_stats more = {
+		.fences = daxl_toll.fences,
+		.lines = daxl_toll.lines,
+		.breaks = daxl_toll.breaks,
+		.recalls = daxl_toll.recalls,
+		.waits = daxl_toll.waits,
+	};
 
-	add(&tally->stripe[stripe].sum[which], (uint64_t)n, own);
+	daxl_tally_add(tally, op, &more);
+	add(&stripe->sum[DAXL_TALLY_LOG_WAITS], daxl_toll.log_waits, own);
+	add(&stripe->sum[DAXL_TALLY_GRACE_WAITS], daxl_toll.grace_waits, own);
+}
+
+void daxl_tally_count(struct daxl_tally *tally, enum daxl_tally_sum which, int64_t n)
+{
+	bool own;
+	struct daxl_tally_stripe *stripe = my_stripe(tally, &own);
+
+	add(&stripe->sum[which], (uint64_t)n, own);
 }
 
 uint64_t daxl_tally_sum(const struct daxl_tally *tally, enum daxl_tally_sum which)
 {
 	uint64_t sum = 0;
 
-	for (unsigned s = 0; s < STRIPES; s++)
+	for (unsigned s = 0; s < DAXL_TALLY_STRIPES; s++)
 		sum += __atomic_load_n(&tally->stripe[s].sum[which], __ATOMIC_RELAXED);
 	return (int64_t)sum < 0 ? 0 : sum; /* what was taken away had been added in a stripe that was read before that */
 }
 
-void daxl_tally_plain(struct daxl_tally *tally, unsigned op, bool failed)
+void daxl_tally_any_call(struct daxl_tally *tally, unsigned op, int64_t ret, uint64_t bytes)
 {
-	bool own;
-	struct daxl_op_stats *line = &tally->stripe[my_stripe(&own)].op[op];
+	struct daxl_op_stats more = { .calls = 1, .errors = ret < 0, .bytes = bytes, .timeouts = ret == -ETIMEDOUT };
 
-	add(&line->calls, 1, own);
-	add(&line->errors, failed, own);
+	daxl_tally_add(tally, op, &more);
+	daxl_tally_toll(tally, op);
 }
 
 void daxl_tally_time(struct daxl_tally *tally, enum daxl_stat_histogram which, uint64_t ns)
@@ -151,7 +144,7 @@ static void read_histogram(const struct daxl_histogram *from, struct daxl_histog
 void daxl_tally_read(const struct daxl_tally *tally, struct daxl_stats *ret)
 {
 	memset(ret, 0, sizeof(*ret));
-	for (unsigned s = 0; s < STRIPES; s++)
+	for (unsigned s = 0; s < DAXL_TALLY_STRIPES; s++)
 		for (unsigned i = 0; i < DAXL_STAT_OPS; i++)
 			read_line(&tally->stripe[s].op[i], &ret->op[i]);
 	ret->log_waits = daxl_tally_sum(tally, DAXL_TALLY_LOG_WAITS);

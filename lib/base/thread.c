@@ -3,7 +3,7 @@
 
 #include <stdint.h>
 
-_Thread_local unsigned daxl_thread_drawn __attribute__((tls_model("initial-exec")));
+_Thread_local unsigned daxl_thread_drawn;
 
 unsigned daxl_thread_draw(void)
 {

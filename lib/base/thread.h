@@ -7,8 +7,7 @@
 
 #include "base/compiler.h"
 
-/* initial-exec: found with one load also from inside a shared library. */
-extern _Thread_local unsigned daxl_thread_drawn __attribute__((tls_model("initial-exec"))); /* number + 1; 0: not yet */
+extern _Thread_local unsigned daxl_thread_drawn; /* number + 1; 0: not yet */
 unsigned daxl_thread_draw(void); /* the slow half of daxl_thread_number */
 
 static inline unsigned daxl_thread_number(void)

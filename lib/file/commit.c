@@ -264,7 +264,7 @@ static void DAXL_HOLDS(FILE) commit_body(struct daxl_commit *commit, const struc
 	publish(commit, pages);
 	DAXL_HOOK("commit:published");
 	daxl_log_leave(pool->log, &ticket);
-	daxl_tally_add(pool->tally, DAXL_TALLY_RECORDS, 1);
+	daxl_tally_count(pool->tally, DAXL_TALLY_RECORDS, 1);
 	for (size_t i = 0; i < commit->nchanges; i++) {
 		struct daxl_change *change = commit->changes[i];
 		if (change->old != NULL)

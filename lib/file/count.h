@@ -6,22 +6,36 @@
 #ifndef DAXL_FILE_COUNT_H
 #define DAXL_FILE_COUNT_H
 
+#include <errno.h>
 #include <sys/types.h>
 
 #include "base/tally.h"
-#include "media/media.h"
 
 struct daxl_count {
 	struct daxl_tally *tally; /* NULL: nothing is counted (the checkpoint of an open) */
 	unsigned op;
 	int saved_errno; /* is put back: system calls and libpmem2 may change it */
 	struct daxl_toll outer;
-	struct daxl_media_counts before, inner;
 };
 
-struct daxl_count daxl_count_begin(struct daxl_tally *tally, unsigned op);
+DAXL_INLINE struct daxl_count daxl_count_begin(struct daxl_tally *tally, unsigned op)
+{
+	return (struct daxl_count){ .tally = tally, .op = op, .saved_errno = errno, .outer = daxl_toll_begin() };
+}
+
 /* Counts it; ret is passed through (a count of bytes when positive and bytes is true). */
-ssize_t daxl_count_end(const struct daxl_count *count, ssize_t ret, bool bytes);
-int daxl_count_end_int(const struct daxl_count *count, int ret);
+DAXL_INLINE ssize_t daxl_count_end(const struct daxl_count *count, ssize_t ret, bool bytes)
+{
+	if (daxl_likely(count->tally != NULL))
+		daxl_tally_call(count->tally, count->op, ret, bytes && ret > 0 ? (uint64_t)ret : 0);
+	daxl_toll_end(count->outer);
+	errno = count->saved_errno;
+	return ret;
+}
+
+DAXL_INLINE int daxl_count_end_int(const struct daxl_count *count, int ret)
+{
+	return (int)daxl_count_end(count, ret, false);
+}
 
 #endif

@@ -112,7 +112,7 @@ static size_t free_batch(struct daxl_pool *pool, struct daxl_version *list)
 		last = old;
 	}
 	if (blocks != 0)
-		daxl_tally_add(pool->tally, DAXL_TALLY_BLOCKS_OUT, -(int64_t)blocks);
+		daxl_tally_count(pool->tally, DAXL_TALLY_BLOCKS_OUT, -(int64_t)blocks);
 	if (!wait_for_checkpoint(pool, list, last))
 		free_all(pool, list);
 	/* Release: who sees the round over sees the blocks free. */
@@ -162,7 +162,7 @@ void daxl_retire_start(struct daxl_pool *pool, struct daxl_version *old)
 	struct daxl_version *head = __atomic_load_n(&pool->retire_list, __ATOMIC_RELAXED);
 
 	if (old->retired.blocks != 0)
-		daxl_tally_add(pool->tally, DAXL_TALLY_BLOCKS_OUT, (int64_t)old->retired.blocks);
+		daxl_tally_count(pool->tally, DAXL_TALLY_BLOCKS_OUT, (int64_t)old->retired.blocks);
 	do
 		old->retired.next = head == &none ? NULL : head;
 	while (!__atomic_compare_exchange_n(&pool->retire_list, &head, head != NULL ? old : &none, true,

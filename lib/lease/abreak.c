@@ -116,8 +116,6 @@ enum stage { QUEUED, RECALLED, DRAINED, TOLD, GONE };
 /* A step counts for the break, on whatever thread and in whatever call it is made. */
 static void count_step(struct daxl_break_handle *h, enum stage stage, struct daxl_toll outer)
 {
-	static const struct daxl_op_stats no_call;
-
 	if (stage == QUEUED && !h->queued_ns)
 		h->queued_ns = daxl_now_ns();
 	else if (stage != QUEUED)
@@ -128,7 +126,7 @@ static void count_step(struct daxl_break_handle *h, enum stage stage, struct dax
 	daxl_toll.breaks &= !h->counted;
 	h->counted |= daxl_toll.breaks;
 	if (daxl_toll.breaks || daxl_toll.recalls)
-		daxl_tally_call(h->brk.domain->tally, DAXL_STAT_BREAK, &no_call);
+		daxl_tally_toll(h->brk.domain->tally, DAXL_STAT_BREAK);
 	daxl_toll_end(outer);
 }
 

@@ -6,9 +6,15 @@
 #ifndef DAXL_LEASE_RANGE_LOCK_H
 #define DAXL_LEASE_RANGE_LOCK_H
 
+#include "base/hook.h"
+#include "base/thread.h"
 #include "lease/domain.h"
 
 #define DAXL_WRITER_STRIPES 8u
+
+struct daxl_writer_stripe {
+	DAXL_CACHE_ALIGNED uint64_t count[2];
+};
 
 struct daxl_break;
 struct daxl_break_part;
@@ -43,17 +49,50 @@ void daxl_range_lock_destroy(struct daxl_range_lock *rl) DAXL_TAKES(FILE); /* no
 /* Whether nothing is in it: no lease, no blocks in limbo, no break. That stays so while nobody can reach the file. */
 bool daxl_range_lock_is_idle(struct daxl_range_lock *rl) DAXL_TAKES(RANGE);
 
+/* Counts the calling thread, and says where. */
+static inline uint64_t *daxl_writer_count(struct daxl_range_lock *rl)
+{
+	struct daxl_writer_stripe *stripe = &rl->stripes[daxl_thread_number() % DAXL_WRITER_STRIPES];
+	uint64_t *count = &stripe->count[__atomic_load_n(&rl->parity, __ATOMIC_SEQ_CST) & 1u];
+
+	__atomic_fetch_add(count, 1, __ATOMIC_SEQ_CST);
+	DAXL_HOOK("writer:counted");
+	return count;
+}
+
+/* The slow half of daxl_writer_enter: counted at *count, while some range of the file is being changed. */
+int daxl_writer_enter_changing(struct daxl_range_lock *rl, daxl_fblk_t start, daxl_fblk_t end, uint64_t **count) DAXL_WAITS;
+/* Wakes who waits for the writers to leave. */
+void daxl_writers_wake(struct daxl_range_lock *rl) DAXL_TAKES(BUCKET);
+
 /*
  * In-place writers (and readers that gave up revalidating). enter counts the caller, then tests `changing`: if [start, end) is being
- * changed it uncounts, waits (bounded: a copy each) and tries again; it never waits while counted. *ret_stripe goes to leave.
+ * changed it uncounts, waits (bounded: a copy each) and tries again; it never waits while counted. *ret_count goes to leave.
  * What it waits for waits for no lease, so callbacks may call it, whatever wait they ask for. It may wait for a grace period (the one before -ENOSPC), so inside an RCU
  * read section -EDEADLK comes instead of the wait, with nothing counted.
  */
-int daxl_writer_enter(struct daxl_range_lock *rl, daxl_fblk_t start, daxl_fblk_t end, unsigned *ret_stripe) DAXL_WAITS;
-void daxl_writer_leave(struct daxl_range_lock *rl, unsigned stripe) DAXL_TAKES(BUCKET);
+static inline int DAXL_WAITS daxl_writer_enter(struct daxl_range_lock *rl, daxl_fblk_t start, daxl_fblk_t end, uint64_t **ret_count)
+{
+	*ret_count = daxl_writer_count(rl);
+	/* Pairs with the seq_cst mark in daxl_break_change: either we see the mark, or it sees our count. */
+	return daxl_likely(__atomic_load_n(&rl->nchanging, __ATOMIC_SEQ_CST) == 0) ? 0 : daxl_writer_enter_changing(rl, start, end, ret_count);
+}
+
+static inline void DAXL_TAKES(BUCKET) daxl_writer_leave(struct daxl_range_lock *rl, uint64_t *count)
+{
+	uint64_t left = __atomic_sub_fetch(count, 1, __ATOMIC_SEQ_CST);
+
+	if (left == 0 && daxl_unlikely(__atomic_load_n(&rl->nchanging, __ATOMIC_SEQ_CST) || __atomic_load_n(&rl->nsettling, __ATOMIC_SEQ_CST)))
+		daxl_writers_wake(rl);
+}
+
+/* The slow half of daxl_solid_conflict. */
+bool daxl_solid_search(struct daxl_range_lock *rl, daxl_fblk_t start, daxl_fblk_t end, uint64_t owner) DAXL_TAKES(RANGE);
 /* While counted: whether a STABLE or EXCLUSIVE lease of another owner than owner (0 matches nobody) overlaps; one load when the file has none. */
-bool daxl_solid_conflict(struct daxl_range_lock *rl, daxl_fblk_t start, daxl_fblk_t end, uint64_t owner)
-	DAXL_TAKES(RANGE);
+static inline bool DAXL_TAKES(RANGE) daxl_solid_conflict(struct daxl_range_lock *rl, daxl_fblk_t start, daxl_fblk_t end, uint64_t owner)
+{
+	return daxl_unlikely(__atomic_load_n(&rl->nsolid, __ATOMIC_SEQ_CST) != 0) && daxl_solid_search(rl, start, end, owner);
+}
 
 /* Who holds or pins what in the range: fills up to max, returns how many there are. */
 size_t daxl_range_holders(struct daxl_range_lock *rl, daxl_fblk_t start, daxl_fblk_t end, unsigned block_shift,

@@ -6,12 +6,7 @@
  */
 #include <errno.h>
 
-#include "base/thread.h"
 #include "lease/impl.h"
-
-struct daxl_writer_stripe {
-	DAXL_CACHE_ALIGNED uint64_t count[2];
-};
 
 int daxl_range_lock_init(struct daxl_range_lock *rl, struct daxl_domain *domain, uint32_t file_id)
 {
@@ -91,35 +86,22 @@ static void wait_while_changing(struct daxl_range_lock *rl, daxl_fblk_t start, d
 	daxl_waiter_remove(&waiter);
 }
 
-int daxl_writer_enter(struct daxl_range_lock *rl, daxl_fblk_t start, daxl_fblk_t end, unsigned *ret_stripe)
+int daxl_writer_enter_changing(struct daxl_range_lock *rl, daxl_fblk_t start, daxl_fblk_t end, uint64_t **count)
 {
-	unsigned stripe = daxl_thread_number() % DAXL_WRITER_STRIPES;
-
-	for (;;) {
-		unsigned side = __atomic_load_n(&rl->parity, __ATOMIC_SEQ_CST) & 1u;
-
-		__atomic_fetch_add(&rl->stripes[stripe].count[side], 1, __ATOMIC_SEQ_CST);
-		DAXL_HOOK("writer:counted");
-		/* Pairs with the seq_cst mark in daxl_break_change: either we see the mark, or it sees our count. */
-		if (!is_changing(rl, start, end)) {
-			*ret_stripe = stripe << 1 | side;
-			return 0;
-		}
-		daxl_writer_leave(rl, stripe << 1 | side);
+	while (is_changing(rl, start, end)) {
+		daxl_writer_leave(rl, *count);
 		/* Whoever changes the range may have to wait for a grace period. */
 		if (daxl_rcu_read_ongoing())
 			return daxl_fail(EDEADLK, "would wait for another operation inside an RCU read section");
 		wait_while_changing(rl, start, end);
+		*count = daxl_writer_count(rl);
 	}
+	return 0;
 }
 
-void daxl_writer_leave(struct daxl_range_lock *rl, unsigned stripe)
+void daxl_writers_wake(struct daxl_range_lock *rl)
 {
-	uint64_t key = rl->key;
-	uint64_t left = __atomic_sub_fetch(&rl->stripes[stripe >> 1].count[stripe & 1u], 1, __ATOMIC_SEQ_CST);
-
-	if (left == 0 && (__atomic_load_n(&rl->nchanging, __ATOMIC_SEQ_CST) || __atomic_load_n(&rl->nsettling, __ATOMIC_SEQ_CST)))
-		daxl_wake_key(key);
+	daxl_wake_key(rl->key);
 }
 
 static uint64_t side_count(const struct daxl_range_lock *rl, unsigned side)
@@ -190,10 +172,8 @@ static int DAXL_HOLDS(RANGE) is_solid(struct daxl_lease_span *span, void *arg)
 	       !(*owner && l->owner == *owner);
 }
 
-bool daxl_solid_conflict(struct daxl_range_lock *rl, daxl_fblk_t start, daxl_fblk_t end, uint64_t owner)
+bool daxl_solid_search(struct daxl_range_lock *rl, daxl_fblk_t start, daxl_fblk_t end, uint64_t owner)
 {
-	if (__atomic_load_n(&rl->nsolid, __ATOMIC_SEQ_CST) == 0)
-		return false;
 	daxl_mutex_lock(&rl->mutex);
 	bool conflict = daxl_interval_each(rl->spans, start, end, is_solid, &owner);
 

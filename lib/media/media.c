@@ -25,6 +25,7 @@
 
 #include "base/error.h"
 #include "base/hook.h"
+#include "base/tally.h"
 #include "media/ahead.h"
 #include "media/source.h"
 
@@ -66,8 +67,6 @@ struct daxl_media {
 	struct part *parts;                       /* newest first; changed by grow */
 	struct daxl_ahead *ahead;                 /* between read_begin and read_end, or NULL */
 };
-
-static _Thread_local struct daxl_media_counts counts __attribute__((tls_model("initial-exec")));
 
 #ifdef DAXL_TEST_HOOKS
 
@@ -457,7 +456,7 @@ static inline void count_lines(const void *addr, size_t len)
 	uintptr_t first = (uintptr_t)addr / DAXL_CACHE_LINE;
 	uintptr_t last = ((uintptr_t)addr + len - 1) / DAXL_CACHE_LINE;
 
-	counts.lines += last - first + 1;
+	daxl_toll.lines += last - first + 1;
 }
 
 static inline unsigned store_flags(const struct daxl_media *media, size_t len)
@@ -465,15 +464,16 @@ static inline unsigned store_flags(const struct daxl_media *media, size_t len)
 	return len >= NONTEMPORAL_MIN ? media->copy_flags : PMEM2_F_MEM_NODRAIN;
 }
 
+/* Each counts first, so that without an observer libpmem2's function is the last thing it does. */
 void daxl_media_copy(struct daxl_media *media, void *dst, const void *src, size_t len)
 {
 	if (len == 0)
 		return;
 	assert(may_store(media, dst, len));
 	OBSERVE(media, DAXL_MEDIA_EV_STORE, dst, src, len);
+	count_lines(dst, len);
 	media->memcpy_fn(dst, src, len, store_flags(media, len));
 	OBSERVE(media, DAXL_MEDIA_EV_FLUSH, dst, NULL, len);
-	count_lines(dst, len);
 }
 
 void daxl_media_zero(struct daxl_media *media, void *dst, size_t len)
@@ -482,9 +482,9 @@ void daxl_media_zero(struct daxl_media *media, void *dst, size_t len)
 		return;
 	assert(may_store(media, dst, len));
 	OBSERVE(media, DAXL_MEDIA_EV_STORE, dst, NULL, len);
+	count_lines(dst, len);
 	media->memset_fn(dst, 0, len, store_flags(media, len));
 	OBSERVE(media, DAXL_MEDIA_EV_FLUSH, dst, NULL, len);
-	count_lines(dst, len);
 }
 
 void daxl_media_flush(struct daxl_media *media, const void *addr, size_t len)
@@ -493,15 +493,15 @@ void daxl_media_flush(struct daxl_media *media, const void *addr, size_t len)
 		return;
 	assert(may_store(media, addr, len));
 	OBSERVE(media, DAXL_MEDIA_EV_FLUSH, addr, NULL, len);
-	media->flush_fn(addr, len);
 	count_lines(addr, len);
+	media->flush_fn(addr, len);
 }
 
 void daxl_media_fence(struct daxl_media *media)
 {
 	OBSERVE(media, DAXL_MEDIA_EV_FENCE, NULL, NULL, 0);
+	daxl_toll.fences++;
 	media->drain_fn();
-	counts.fences++;
 }
 
 void daxl_media_persist(struct daxl_media *media, const void *addr, size_t len)
@@ -513,12 +513,7 @@ void daxl_media_persist(struct daxl_media *media, const void *addr, size_t len)
 	assert(may_store(media, addr, len));
 	OBSERVE(media, DAXL_MEDIA_EV_FLUSH, addr, NULL, len);
 	OBSERVE(media, DAXL_MEDIA_EV_FENCE, NULL, NULL, 0);
-	media->persist_fn(addr, len);
 	count_lines(addr, len);
-	counts.fences++;
-}
-
-struct daxl_media_counts daxl_media_counts(void)
-{
-	return counts;
+	daxl_toll.fences++;
+	media->persist_fn(addr, len);
 }

@@ -91,11 +91,4 @@ typedef void (*daxl_media_observer_fn)(struct daxl_media *media, enum daxl_media
 void daxl_media_observe(daxl_media_observer_fn fn, void *arg);
 #endif
 
-/* Counters of this thread since it started: for statistics. */
-struct daxl_media_counts {
-	uint64_t fences;
-	uint64_t lines; /* cache lines flushed */
-};
-struct daxl_media_counts daxl_media_counts(void);
-
 #endif

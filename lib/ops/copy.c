@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/hook.h"
+#include "ops/iov.h"
 #include "ops/ops.h"
 
 #define BUFFER (256u << 10)
@@ -18,12 +19,13 @@ static ssize_t copy_bytes(struct daxl_file *src, uint64_t src_off, struct daxl_f
 		return daxl_fail(ENOMEM, "no memory for the copy buffer");
 	while (done < len) {
 		struct iovec iov = { .iov_base = buf, .iov_len = daxl_min_u64(len - done, BUFFER) };
+		struct daxl_iov in = { .iov = &iov, .left = iov.iov_len }, out = { .iov = &iov };
 
-		n = daxl_do_read(src, &iov, 1, src_off + done);
+		n = daxl_do_read(src, &in, src_off + done);
 		if (n <= 0)
 			break;
-		iov.iov_len = (size_t)n;
-		n = daxl_do_write(dst, &iov, 1, dst_off + done, false, DAXL_DO_WRITE_COPY, NULL);
+		iov.iov_len = out.left = (size_t)n;
+		n = daxl_do_write(dst, &out, dst_off + done, false, DAXL_DO_WRITE_COPY, NULL);
 		if (n < 0)
 			break;
 		done += (uint64_t)n;

@@ -8,11 +8,13 @@
 
 #include "file/file.h"
 
-ssize_t daxl_do_read(struct daxl_file *file, const struct iovec *iov, int iovcnt, uint64_t off);
+struct daxl_iov; /* iov.h: with at least one byte left; used up on return, or by a part */
+
+ssize_t daxl_do_read(struct daxl_file *file, struct daxl_iov *data, uint64_t off);
 /* append: off is ignored. flags: DAXL_WRITE_*; and this one, from within: recalls name the copy that the write is a part of. */
 #define DAXL_DO_WRITE_COPY (1u << 31)
-ssize_t daxl_do_write(struct daxl_file *file, const struct iovec *iov, int iovcnt, uint64_t off, bool append,
-                      unsigned flags, const struct daxl_wait *wait);
+ssize_t daxl_do_write(struct daxl_file *file, struct daxl_iov *data, uint64_t off, bool append, unsigned flags,
+                      const struct daxl_wait *wait);
 int daxl_do_allocate(struct daxl_file *file, uint64_t off, uint64_t len, bool keep_size, const struct daxl_wait *wait);
 int daxl_do_zero(struct daxl_file *file, uint64_t off, uint64_t len, bool keep_size, const struct daxl_wait *wait);
 int daxl_do_punch(struct daxl_file *file, uint64_t off, uint64_t len, const struct daxl_wait *wait);
@@ -46,8 +48,12 @@ int daxl_do_commit(struct daxl_lease *lease, uint64_t off, uint64_t len, uint64_
 int daxl_do_setattr(struct daxl_file *file, const char *key, const void *value, size_t len);
 ssize_t daxl_do_getattr(struct daxl_file *file, const char *key, void *value, size_t len);
 
+const struct daxl_wait *daxl_file_wait_copy(struct daxl_file *file, struct daxl_wait *buf);
 /* The handle's default wait, copied to buf; NULL when it has none. */
-const struct daxl_wait *daxl_file_wait(struct daxl_file *file, struct daxl_wait *buf);
+static inline const struct daxl_wait *daxl_file_wait(struct daxl_file *file, struct daxl_wait *buf)
+{
+	return daxl_unlikely(__atomic_load_n(&file->has_wait, __ATOMIC_ACQUIRE)) ? daxl_file_wait_copy(file, buf) : NULL;
+}
 
 /* len bytes from off as blocks rounded out; DAXL_TO_END gives an end of DAXL_FBLK_INF. */
 static inline daxl_fblk_t daxl_range_end_blk(uint64_t off, uint64_t len, unsigned shift)

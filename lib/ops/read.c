@@ -58,7 +58,8 @@ static size_t read_piece(struct daxl_inode *ino, char *dst, uint64_t off, size_t
 /* One piece, repeated until no block of the file moved meanwhile. */
 static ssize_t read_stable(struct daxl_inode *ino, char *dst, uint64_t off, size_t len)
 {
-	unsigned shift = ino->pool->block_shift, stripe;
+	unsigned shift = ino->pool->block_shift;
+	uint64_t *count;
 	size_t n;
 
 	for (unsigned i = 0; i <= REPEATS; i++) {
@@ -71,24 +72,22 @@ static ssize_t read_stable(struct daxl_inode *ino, char *dst, uint64_t off, size
 			return (ssize_t)n;
 	}
 	int rc = daxl_writer_enter(ino->rl, daxl_bytes_to_blocks_down(off, shift), daxl_bytes_to_blocks_up(off + len, shift),
-	                           &stripe);
+	                           &count);
 
 	if (rc)
 		return rc;
 	n = read_piece(ino, dst, off, len);
-	daxl_writer_leave(ino->rl, stripe);
+	daxl_writer_leave(ino->rl, count);
 	return (ssize_t)n;
 }
 
-ssize_t daxl_do_read(struct daxl_file *file, const struct iovec *iov, int iovcnt, uint64_t off)
+ssize_t daxl_do_read(struct daxl_file *file, struct daxl_iov *data, uint64_t off)
 {
-	struct daxl_iov it;
 	size_t done = 0;
 
-	daxl_iov_init(&it, iov, iovcnt);
-	while (it.left) {
+	while (data->left) {
 		size_t room;
-		char *dst = daxl_iov_span(&it, &room);
+		char *dst = daxl_iov_span(data, &room);
 		size_t want = daxl_min_u64(room, PIECE);
 		ssize_t n = read_stable(file->ino, dst, off + done, want);
 
@@ -97,7 +96,7 @@ ssize_t daxl_do_read(struct daxl_file *file, const struct iovec *iov, int iovcnt
 		done += (size_t)n;
 		if ((size_t)n < want)
 			break;
-		daxl_iov_skip(&it, want);
+		daxl_iov_use(data, want);
 	}
 	return (ssize_t)done;
 }

@@ -26,10 +26,10 @@ struct write_op {
 };
 
 /*
- * Stores len bytes from the cursor at dst. Not fenced. Where one buffer ends inside an 8-byte word and another goes on, the word is put together first:
- * each word is stored once, so that a crash finds it old or new.
+ * Stores at dst len bytes that cross into a further buffer. Where one ends inside an 8-byte word and another goes on, the word is put together
+ * first: each word is stored once, so that a crash finds it old or new.
  */
-static void store_iov(struct daxl_media *media, char *dst, struct daxl_iov *it, size_t len)
+static __attribute__((noinline)) void store_buffers(struct daxl_media *media, char *dst, struct daxl_iov *it, size_t len)
 {
 	while (len) {
 		size_t room;
@@ -40,16 +40,29 @@ static void store_iov(struct daxl_media *media, char *dst, struct daxl_iov *it, 
 		if (n > over) {
 			n -= over;
 			daxl_media_copy(media, dst, src, n);
-			daxl_iov_skip(it, n);
+			daxl_iov_use(it, n);
 		} else { /* what is left of the word, from as many buffers as it takes */
 			n = daxl_min_u64(8 - (uintptr_t)dst % 8, len);
-			for (size_t i = 0; i < n; i++, daxl_iov_skip(it, 1))
+			for (size_t i = 0; i < n; i++, daxl_iov_use(it, 1))
 				word[i] = *daxl_iov_span(it, &room);
 			daxl_media_copy(media, dst, word, n);
 		}
 		dst += n;
 		len -= n;
 	}
+}
+
+/* Stores len bytes from the cursor at dst. Not fenced. */
+static inline void store_iov(struct daxl_media *media, char *dst, struct daxl_iov *it, size_t len)
+{
+	if (daxl_unlikely(len > it->iov->iov_len - it->skip)) {
+		store_buffers(media, dst, it, len);
+		return;
+	}
+	const char *src = (const char *)it->iov->iov_base + it->skip;
+
+	daxl_iov_use(it, len);
+	daxl_media_copy(media, dst, src, len);
 }
 
 struct store {
@@ -67,9 +80,9 @@ static int is_plain(daxl_fblk_t at, const struct daxl_run *run, void *arg)
 	return run->flags != 0 || daxl_space_is_shared(s->pool->space, run->blk, run->len, &same) || same < run->len;
 }
 
-static int store_run(daxl_fblk_t at, const struct daxl_run *run, void *arg)
+static inline int store_run(daxl_fblk_t at, const struct daxl_run *run, void *arg)
 {
-	struct store *s = arg;
+	const struct store *s = arg;
 	unsigned shift = s->pool->block_shift;
 	uint64_t base = daxl_blocks_to_bytes(at, shift);
 	uint64_t from = daxl_max_u64(base, s->off);
@@ -80,22 +93,19 @@ static int store_run(daxl_fblk_t at, const struct daxl_run *run, void *arg)
 	return 0;
 }
 
-/* Inside a read section: stores the call's bytes if all of them may be stored in place, else nothing. */
-static bool store_in_place(const struct daxl_inode *ino, const struct daxl_version *v, struct store *s)
+/* Inside a read section: stores the call's bytes, in [start, end), if all of them may be stored in place, else nothing. */
+static bool store_in_place(const struct daxl_version *v, daxl_fblk_t start, daxl_fblk_t end, struct store *s)
 {
-	unsigned shift = ino->pool->block_shift;
-	daxl_fblk_t at = daxl_bytes_to_blocks_down(s->off, shift);
-	daxl_nblk_t blocks = daxl_bytes_to_blocks_up(s->off + s->len, shift) - at;
 	struct daxl_run run;
 
 	if (s->off + s->len > v->size)
 		return false;
-	daxl_rope_lookup(v->root, at, &run);
-	if (daxl_likely(run.len >= blocks)) { /* one run, as most often: one look at the map */
-		run.len = blocks;
-		return !is_plain(at, &run, s) && store_run(at, &run, s) == 0;
+	daxl_rope_lookup(v->root, start, &run);
+	if (daxl_likely(run.len >= end - start)) { /* one run, as most often: one look at the map */
+		run.len = end - start;
+		return !is_plain(start, &run, s) && store_run(start, &run, s) == 0;
 	}
-	return !daxl_rope_walk(v->root, at, at + blocks, is_plain, s) && daxl_rope_walk(v->root, at, at + blocks, store_run, s) == 0;
+	return !daxl_rope_walk(v->root, start, end, is_plain, s) && daxl_rope_walk(v->root, start, end, store_run, s) == 0;
 }
 
 /*
@@ -105,22 +115,23 @@ static bool store_in_place(const struct daxl_inode *ino, const struct daxl_versi
 static int write_in_place(struct daxl_file *file, struct daxl_iov *it, uint64_t off, uint64_t len, uint64_t owner, bool *ret_done)
 {
 	struct daxl_inode *ino = file->ino;
-	unsigned shift = ino->pool->block_shift, stripe;
+	unsigned shift = file->pool->block_shift;
 	daxl_fblk_t start = daxl_bytes_to_blocks_down(off, shift), end = daxl_bytes_to_blocks_up(off + len, shift);
-	struct store s = { .pool = ino->pool, .it = it, .off = off, .len = len };
-	int rc = daxl_writer_enter(ino->rl, start, end, &stripe);
+	struct store s = { .pool = file->pool, .it = it, .off = off, .len = len };
+	uint64_t *count;
+	int rc = daxl_writer_enter(ino->rl, start, end, &count);
 
 	*ret_done = false;
 	if (rc)
 		return rc;
 	if (!daxl_solid_conflict(ino->rl, start, end, owner)) {
 		daxl_rcu_read_lock();
-		*ret_done = store_in_place(ino, daxl_version_get(ino), &s);
+		*ret_done = store_in_place(daxl_version_get(ino), start, end, &s);
 		daxl_rcu_read_unlock();
 	}
 	if (*ret_done)
-		daxl_media_fence(ino->pool->media);
-	daxl_writer_leave(ino->rl, stripe);
+		daxl_media_fence(file->pool->media);
+	daxl_writer_leave(ino->rl, count);
 	return 0;
 }
 
@@ -445,25 +456,20 @@ static __attribute__((noinline)) int write_as_operation(struct daxl_file *file, 
 	return rc ? rc : daxl_op_run(&w.op);
 }
 
-ssize_t daxl_do_write(struct daxl_file *file, const struct iovec *iov, int iovcnt, uint64_t off, bool append,
-                      unsigned flags, const struct daxl_wait *wait)
+ssize_t daxl_do_write(struct daxl_file *file, struct daxl_iov *data, uint64_t off, bool append, unsigned flags,
+                      const struct daxl_wait *wait)
 {
 	struct daxl_wait def_buf;
 	const struct daxl_wait *def = daxl_file_wait(file, &def_buf);
 	const struct daxl_wait *eff = wait ? wait : def;
 	bool atomic = flags & DAXL_WRITE_ATOMIC;
-	struct daxl_iov data;
+	size_t len = data->left;
 	bool done = false;
 	int rc = 0;
 
-	daxl_iov_init(&data, iov, iovcnt);
-	size_t len = data.left;
-
-	if (len == 0)
-		return 0;
 	if (!append && !atomic && !(eff && eff->held)) /* whether a held break covers it, the operation finds out */
-		rc = write_in_place(file, &data, off, len, eff ? eff->owner : 0, &done);
+		rc = write_in_place(file, data, off, len, eff ? eff->owner : 0, &done);
 	if (!rc && !done)
-		rc = write_as_operation(file, &data, off, append, flags, wait, def);
+		rc = write_as_operation(file, data, off, append, flags, wait, def);
 	return rc ? rc : (ssize_t)len;
 }

@@ -110,7 +110,7 @@ static void use_everything(struct holder *h)
 	struct daxl_event ev;
 	struct daxl_break_handle *handle;
 	struct daxl_cancel *cancel;
-	unsigned stripe;
+	uint64_t *count;
 	uint64_t s, e;
 
 	ck_assert_int_eq(daxl_lease_pin(h->lease), -ESTALE);
@@ -120,8 +120,8 @@ static void use_everything(struct holder *h)
 	(void)busy_piece(&fa, 0, 100, &s, &e);
 	ck_assert_int_eq(daxl_domain_event_next(domain, &ev), 0);
 	ck_assert(daxl_may_not_wait());
-	ck_assert_int_eq(daxl_writer_enter(&fa.rl, 0, 10, &stripe), 0); /* L7 */
-	daxl_writer_leave(&fa.rl, stripe);
+	ck_assert_int_eq(daxl_writer_enter(&fa.rl, 0, 10, &count), 0); /* L7 */
+	daxl_writer_leave(&fa.rl, count);
 	ck_assert_int_eq(daxl_abreak_begin(domain, &fb.rl, 0, 10, DAXL_LEVEL_U, NULL, NULL, &handle), 0);
 	ck_assert_int_eq(daxl_abreak_poll(handle), 1);
 	daxl_abreak_end(handle);

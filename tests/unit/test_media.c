@@ -19,6 +19,7 @@
 
 #include "base/error.h"
 #include "base/hook.h"
+#include "base/tally.h"
 #include "media/media.h"
 
 #define SIZE (UINT64_C(4) << 20)
@@ -578,14 +579,14 @@ START_TEST(counts_tell_fences_and_lines_of_this_thread)
 {
 	struct daxl_media *media = create(SIZE);
 	char *base = daxl_media_base(media);
-	struct daxl_media_counts before = daxl_media_counts(), after;
+	struct daxl_toll before = daxl_toll, after;
 
 	daxl_media_zero(media, base, 64);
 	daxl_media_zero(media, base + 63, 2);
 	daxl_media_flush(media, base, 65);
 	daxl_media_fence(media);
 	daxl_media_persist(media, base, 1);
-	after = daxl_media_counts();
+	after = daxl_toll;
 	ck_assert_uint_eq(after.lines - before.lines, 1 + 2 + 2 + 1);
 	ck_assert_uint_eq(after.fences - before.fences, 2);
 	daxl_media_close(media);

@@ -244,12 +244,12 @@ struct writer {
 static void *write_once(void *arg)
 {
 	struct writer *w = arg;
-	unsigned stripe;
+	uint64_t *count;
 
-	w->rc = daxl_writer_enter(&w->f->rl, w->start, w->end, &stripe);
+	w->rc = daxl_writer_enter(&w->f->rl, w->start, w->end, &count);
 	STORE(w->entered, true);
 	if (!w->rc)
-		daxl_writer_leave(&w->f->rl, stripe);
+		daxl_writer_leave(&w->f->rl, count);
 	STORE(w->done, true);
 	return NULL;
 }
@@ -295,16 +295,16 @@ static void *change_once(void *arg)
 START_TEST(a_change_waits_for_the_writers_counted_before)
 {
 	struct writer w = { .f = &fa, .start = 0, .end = 10 };
-	unsigned stripe;
+	uint64_t *count;
 	pthread_t thread;
 
-	ck_assert_int_eq(daxl_writer_enter(&fa.rl, 3, 4, &stripe), 0);
+	ck_assert_int_eq(daxl_writer_enter(&fa.rl, 3, 4, &count), 0);
 	ck_assert_int_eq(pthread_create(&thread, NULL, change_once, &w), 0);
 	AWAIT(LOAD(fa.rl.nchanging) == 1);
 	for (unsigned i = 0; i < 1000; i++)
 		sched_yield();
 	ck_assert(!LOAD(w.done));
-	daxl_writer_leave(&fa.rl, stripe);
+	daxl_writer_leave(&fa.rl, count);
 	pthread_join(thread, NULL);
 	ck_assert(w.done);
 }
@@ -348,12 +348,12 @@ static void *write_loop(void *arg)
 	struct writer *w = arg;
 
 	while (!LOAD(w->stop)) {
-		unsigned stripe;
+		uint64_t *count;
 
-		ck_assert_int_eq(daxl_writer_enter(&w->f->rl, w->start, w->end, &stripe), 0);
+		ck_assert_int_eq(daxl_writer_enter(&w->f->rl, w->start, w->end, &count), 0);
 		if (w->start == 0)
 			ck_assert_uint_ne(__atomic_load_n(&shared_word, __ATOMIC_RELAXED), 1);
-		daxl_writer_leave(&w->f->rl, stripe);
+		daxl_writer_leave(&w->f->rl, count);
 		w->n++;
 	}
 	return NULL;
@@ -403,15 +403,15 @@ static void *settle_once(void *arg)
 START_TEST(a_stable_grant_waits_for_the_writers_counted_before)
 {
 	struct writer w = { .f = &fa, .start = 0, .end = 10 };
-	unsigned stripe;
+	uint64_t *count;
 	pthread_t thread;
 
-	ck_assert_int_eq(daxl_writer_enter(&fa.rl, 3, 4, &stripe), 0);
+	ck_assert_int_eq(daxl_writer_enter(&fa.rl, 3, 4, &count), 0);
 	ck_assert(!daxl_solid_conflict(&fa.rl, 3, 4, 0));
 	ck_assert_int_eq(pthread_create(&thread, NULL, settle_once, &w), 0);
 	AWAIT(LOAD(fa.rl.nsettling) == 1);
 	ck_assert(!LOAD(w.done));
-	daxl_writer_leave(&fa.rl, stripe);
+	daxl_writer_leave(&fa.rl, count);
 	pthread_join(thread, NULL);
 }
 END_TEST

@@ -20,15 +20,17 @@ static struct daxl_stats st; /* large */
 
 static void *count_calls(void *arg)
 {
-	struct daxl_op_stats more = { .calls = 1, .bytes = 3 };
-
 	for (unsigned i = 0; i < CALLS; i++) {
 		struct daxl_toll outer = daxl_toll_begin();
 
-		daxl_toll.recalls = 2;
-		daxl_toll.waits = true;
-		daxl_toll.log_waits = i % 2;
-		daxl_tally_call(arg, DAXL_STAT_PUNCH, &more);
+		daxl_toll.lines = 5;
+		daxl_toll.fences = 1;
+		if (i % 2) { /* each second call is none as most are */
+			daxl_toll.recalls = 2;
+			daxl_toll.waits = true;
+			daxl_toll.log_waits = i % 4 == 1;
+		}
+		daxl_tally_call(arg, DAXL_STAT_PUNCH, i % 8 == 4 ? -ETIMEDOUT : 3, 3);
 		daxl_toll_end(outer);
 	}
 	ck_assert_uint_eq(daxl_toll.recalls, 0);
@@ -49,10 +51,14 @@ START_TEST(no_count_is_lost)
 	daxl_tally_read(tally, &st);
 	ck_assert_uint_eq(st.op[DAXL_STAT_PUNCH].calls, THREADS * CALLS);
 	ck_assert_uint_eq(st.op[DAXL_STAT_PUNCH].bytes, 3 * THREADS * CALLS);
-	ck_assert_uint_eq(st.op[DAXL_STAT_PUNCH].recalls, 2 * THREADS * CALLS);
-	ck_assert_uint_eq(st.op[DAXL_STAT_PUNCH].waits, THREADS * CALLS);
+	ck_assert_uint_eq(st.op[DAXL_STAT_PUNCH].lines, 5 * THREADS * CALLS);
+	ck_assert_uint_eq(st.op[DAXL_STAT_PUNCH].fences, THREADS * CALLS);
+	ck_assert_uint_eq(st.op[DAXL_STAT_PUNCH].errors, THREADS * CALLS / 8);
+	ck_assert_uint_eq(st.op[DAXL_STAT_PUNCH].timeouts, THREADS * CALLS / 8);
+	ck_assert_uint_eq(st.op[DAXL_STAT_PUNCH].recalls, THREADS * CALLS);
+	ck_assert_uint_eq(st.op[DAXL_STAT_PUNCH].waits, THREADS * CALLS / 2);
 	ck_assert_uint_eq(st.op[DAXL_STAT_PUNCH].breaks, 0);
-	ck_assert_uint_eq(st.log_waits, THREADS * CALLS / 2);
+	ck_assert_uint_eq(st.log_waits, THREADS * CALLS / 4);
 	ck_assert_uint_eq(st.op[DAXL_STAT_ZERO].calls, 0);
 	daxl_tally_destroy(tally);
 }
