@@ -297,7 +297,7 @@ DAXL_INLINE ssize_t write_at(struct daxl_file *file, const struct iovec *iov, in
 	if (!rc)
 		rc = daxl_wait_copy(wait, &buf, &w);
 	if (!rc && data.left)
-		rc = daxl_do_write(file, &data, (uint64_t)off, append, flags, w);
+		rc = daxl_do_write(file, &data, (uint64_t)off, flags | (append ? DAXL_DO_WRITE_APPEND : 0), w);
 	return daxl_count_end(&count, rc, true);
 }
 

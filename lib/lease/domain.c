@@ -10,15 +10,17 @@
 
 static _Thread_local unsigned callback_depth;
 
-void daxl_callback_enter(void)
+struct daxl_toll daxl_callback_enter(void)
 {
 	daxl_assert_no_locks();
 	callback_depth++;
+	return daxl_toll;
 }
 
-void daxl_callback_leave(void)
+void daxl_callback_leave(struct daxl_toll outer)
 {
 	callback_depth--;
+	daxl_toll = outer;
 }
 
 bool daxl_may_not_wait(void)

@@ -61,10 +61,10 @@ void daxl_lease_fence(struct daxl_lease *victim)
 	DAXL_HOOK("fence:before");
 	uint64_t started_ns = daxl_now_ns();
 
-	daxl_callback_enter();
+	struct daxl_toll outer = daxl_callback_enter();
 	int refused = l->fence(l, l->arg);
 
-	daxl_callback_leave();
+	daxl_callback_leave(outer);
 	daxl_tally_time(l->domain->tally, DAXL_HISTOGRAM_FENCE_CALL, daxl_now_ns() - started_ns);
 	if (refused)
 		daxl_tally_event(l->domain->tally, DAXL_TALLY_FENCES_FAILED, 1);

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/hook.h"
 #include "base/rcu.h"
+#include "base/tally.h"
 #include "base/waitq.h"
 #include "lease/interval.h"
 #include "lease/lease.h"
@@ -183,9 +184,9 @@ void daxl_event_signal(struct daxl_domain *domain);
 /* Lets asynchronous breaks that were woken make progress (abreak.c). */
 void daxl_abreaks_step(struct daxl_domain *domain) DAXL_WAITS;
 
-/* callbacks */
-void daxl_callback_enter(void);
-void daxl_callback_leave(void);
+/* Around a holder's function: what it calls is not of the call that this thread is in. enter gives that one's toll, leave puts it back. */
+struct daxl_toll daxl_callback_enter(void);
+void daxl_callback_leave(struct daxl_toll outer);
 
 /* queue.c, recall.c, fence.c: pieces of a break */
 void daxl_break_lock(struct daxl_break *brk) DAXL_LOCKS(RANGE);   /* the range mutexes of all parts */

@@ -285,9 +285,10 @@ static void last_out(struct daxl_lease *lease)
 	daxl_wake_key(lease->key);
 	daxl_lease_give_credit(lease);
 	if (lease->release) {
-		daxl_callback_enter();
+		struct daxl_toll outer = daxl_callback_enter();
+
 		lease->release(lease->arg);
-		daxl_callback_leave();
+		daxl_callback_leave(outer);
 	}
 	__atomic_fetch_add(&lease->domain->nfreed, 1, __ATOMIC_RELEASE);
 	lease->file_put(lease->file);

@@ -259,9 +259,10 @@ static void call_holder(struct daxl_lease *lease)
 		.deadline_ns = ev->deadline_ns,
 	};
 
-	daxl_callback_enter();
+	struct daxl_toll outer = daxl_callback_enter();
+
 	lease->recall(lease, &recall, lease->arg);
-	daxl_callback_leave();
+	daxl_callback_leave(outer);
 }
 
 void daxl_notices_deliver(struct daxl_lease *notices)

@@ -25,7 +25,7 @@ static ssize_t copy_bytes(struct daxl_file *src, uint64_t src_off, struct daxl_f
 		if (n <= 0)
 			break;
 		iov.iov_len = out.left = (size_t)n;
-		n = daxl_do_write(dst, &out, dst_off + done, false, DAXL_DO_WRITE_COPY, NULL);
+		n = daxl_do_write(dst, &out, dst_off + done, DAXL_DO_WRITE_COPY, NULL);
 		if (n < 0)
 			break;
 		done += (uint64_t)n;

@@ -11,10 +11,10 @@
 struct daxl_iov; /* iov.h: with at least one byte left; used up on return, or by a part */
 
 ssize_t daxl_do_read(struct daxl_file *file, struct daxl_iov *data, uint64_t off);
-/* append: off is ignored. flags: DAXL_WRITE_*; and this one, from within: recalls name the copy that the write is a part of. */
+/* flags: DAXL_WRITE_*, and these, from within: recalls name the copy that the write is a part of; off is ignored, it goes to the end. */
 #define DAXL_DO_WRITE_COPY (1u << 31)
-ssize_t daxl_do_write(struct daxl_file *file, struct daxl_iov *data, uint64_t off, bool append, unsigned flags,
-                      const struct daxl_wait *wait);
+#define DAXL_DO_WRITE_APPEND (1u << 30)
+ssize_t daxl_do_write(struct daxl_file *file, struct daxl_iov *data, uint64_t off, unsigned flags, const struct daxl_wait *wait);
 int daxl_do_allocate(struct daxl_file *file, uint64_t off, uint64_t len, bool keep_size, const struct daxl_wait *wait);
 int daxl_do_zero(struct daxl_file *file, uint64_t off, uint64_t len, bool keep_size, const struct daxl_wait *wait);
 int daxl_do_punch(struct daxl_file *file, uint64_t off, uint64_t len, const struct daxl_wait *wait);

@@ -73,14 +73,14 @@ struct store {
 
 static int is_plain(daxl_fblk_t at, const struct daxl_run *run, void *arg)
 {
-	const struct store *s = arg;
+	const struct daxl_pool *pool = arg;
 	daxl_nblk_t same;
 
 	(void)at;
-	return run->flags != 0 || daxl_space_is_shared(s->pool->space, run->blk, run->len, &same) || same < run->len;
+	return run->flags != 0 || daxl_space_is_shared(pool->space, run->blk, run->len, &same) || same < run->len;
 }
 
-static inline int store_run(daxl_fblk_t at, const struct daxl_run *run, void *arg)
+static int store_run(daxl_fblk_t at, const struct daxl_run *run, void *arg)
 {
 	const struct store *s = arg;
 	unsigned shift = s->pool->block_shift;
@@ -93,46 +93,60 @@ static inline int store_run(daxl_fblk_t at, const struct daxl_run *run, void *ar
 	return 0;
 }
 
-/* Inside a read section: stores the call's bytes, in [start, end), if all of them may be stored in place, else nothing. */
-static bool store_in_place(const struct daxl_version *v, daxl_fblk_t start, daxl_fblk_t end, struct store *s)
+/* store_in_place over more than one run. */
+static __attribute__((noinline)) bool store_runs(struct daxl_pool *pool, const struct daxl_version *v, daxl_fblk_t start, daxl_fblk_t end,
+                                                 struct daxl_iov *it, uint64_t off)
+{
+	struct store s = { .pool = pool, .it = it, .off = off, .len = it->left };
+
+	return !daxl_rope_walk(v->root, start, end, is_plain, pool) && daxl_rope_walk(v->root, start, end, store_run, &s) == 0;
+}
+
+/* Inside a read section: stores all bytes at the cursor, which are for [start, end), if all may be stored in place, else nothing. */
+static inline bool store_in_place(struct daxl_pool *pool, const struct daxl_version *v, daxl_fblk_t start, daxl_fblk_t end,
+                                  struct daxl_iov *it, uint64_t off)
 {
 	struct daxl_run run;
 
-	if (s->off + s->len > v->size)
+	if (off + it->left > v->size)
 		return false;
 	daxl_rope_lookup(v->root, start, &run);
-	if (daxl_likely(run.len >= end - start)) { /* one run, as most often: one look at the map */
-		run.len = end - start;
-		return !is_plain(start, &run, s) && store_run(start, &run, s) == 0;
-	}
-	return !daxl_rope_walk(v->root, start, end, is_plain, s) && daxl_rope_walk(v->root, start, end, store_run, s) == 0;
+	if (daxl_unlikely(run.len < end - start))
+		return store_runs(pool, v, start, end, it, off);
+	run.len = end - start; /* one run, as most often: one look at the map */
+	if (is_plain(start, &run, pool))
+		return false;
+	DAXL_HOOK("write:looked-up");
+	store_iov(pool->media, daxl_pool_addr(pool, run.blk) + daxl_offset_in_block(off, pool->block_shift), it, it->left);
+	return true;
 }
 
 /*
- * Stores all of the call in place, against one map, and fences; or, *ret_done false, nothing. The read section is as long as the copy: what leaves the
+ * Stores all of the call in place, against one map, and fences: 1; or stores nothing: 0. The read section is as long as the copy: what leaves the
  * map meanwhile is not used again before it is over, and a call that has begun to store cannot come to a place where it would have to wait (L6).
  */
-static int write_in_place(struct daxl_file *file, struct daxl_iov *it, uint64_t off, uint64_t len, uint64_t owner, bool *ret_done)
+static inline int write_in_place(struct daxl_file *file, struct daxl_iov *it, uint64_t off, uint64_t owner)
 {
+	struct daxl_pool *pool = file->pool;
 	struct daxl_inode *ino = file->ino;
-	unsigned shift = file->pool->block_shift;
-	daxl_fblk_t start = daxl_bytes_to_blocks_down(off, shift), end = daxl_bytes_to_blocks_up(off + len, shift);
-	struct store s = { .pool = file->pool, .it = it, .off = off, .len = len };
+	daxl_fblk_t start = daxl_bytes_to_blocks_down(off, pool->block_shift);
+	daxl_fblk_t end = daxl_bytes_to_blocks_up(off + it->left, pool->block_shift);
+	struct daxl_range_lock *rl = ino->rl;
 	uint64_t *count;
-	int rc = daxl_writer_enter(ino->rl, start, end, &count);
+	bool done = false;
+	int rc = daxl_writer_enter(rl, start, end, &count);
 
-	*ret_done = false;
 	if (rc)
 		return rc;
-	if (!daxl_solid_conflict(ino->rl, start, end, owner)) {
+	if (!daxl_solid_conflict(rl, start, end, owner)) {
 		daxl_rcu_read_lock();
-		*ret_done = store_in_place(daxl_version_get(ino), start, end, &s);
+		done = store_in_place(pool, daxl_version_get(ino), start, end, it, off);
 		daxl_rcu_read_unlock();
 	}
-	if (*ret_done)
-		daxl_media_fence(file->pool->media);
-	daxl_writer_leave(ino->rl, count);
-	return 0;
+	if (done)
+		daxl_media_fence(pool->media);
+	daxl_writer_leave(rl, count);
+	return done;
 }
 
 struct write_walk {
@@ -444,11 +458,10 @@ static const struct daxl_recipe write_recipe = {
 };
 
 /* What could not be stored in place. Apart, so that the other way needs none of its stack. */
-static __attribute__((noinline)) int write_as_operation(struct daxl_file *file, const struct daxl_iov *data, uint64_t off,
-                                                        bool append, unsigned flags, const struct daxl_wait *wait,
-                                                        const struct daxl_wait *def)
+static __attribute__((noinline)) int write_as_operation(struct daxl_file *file, const struct daxl_iov *data, uint64_t off, unsigned flags,
+                                                        const struct daxl_wait *wait, const struct daxl_wait *def)
 {
-	bool atomic = flags & DAXL_WRITE_ATOMIC;
+	bool append = flags & DAXL_DO_WRITE_APPEND, atomic = flags & DAXL_WRITE_ATOMIC;
 	struct write_op w = { .data = *data, .off = off, .len = data->left, .append = append, .atomic = atomic };
 	const struct daxl_recipe *recipe = flags & DAXL_DO_WRITE_COPY ? &copy_recipe : &write_recipe;
 	int rc = daxl_op_init(&w.op, atomic ? &atomic_recipe : recipe, file->ino, NULL, wait, def);
@@ -456,20 +469,18 @@ static __attribute__((noinline)) int write_as_operation(struct daxl_file *file, 
 	return rc ? rc : daxl_op_run(&w.op);
 }
 
-ssize_t daxl_do_write(struct daxl_file *file, struct daxl_iov *data, uint64_t off, bool append, unsigned flags,
-                      const struct daxl_wait *wait)
+ssize_t daxl_do_write(struct daxl_file *file, struct daxl_iov *data, uint64_t off, unsigned flags, const struct daxl_wait *wait)
 {
 	struct daxl_wait def_buf;
 	const struct daxl_wait *def = daxl_file_wait(file, &def_buf);
 	const struct daxl_wait *eff = wait ? wait : def;
-	bool atomic = flags & DAXL_WRITE_ATOMIC;
 	size_t len = data->left;
-	bool done = false;
 	int rc = 0;
 
-	if (!append && !atomic && !(eff && eff->held)) /* whether a held break covers it, the operation finds out */
-		rc = write_in_place(file, data, off, len, eff ? eff->owner : 0, &done);
-	if (!rc && !done)
-		rc = write_as_operation(file, data, off, append, flags, wait, def);
-	return rc ? rc : (ssize_t)len;
+	/* Whether a held break covers it, the operation finds out. */
+	if (!(flags & (DAXL_DO_WRITE_APPEND | DAXL_WRITE_ATOMIC)) && !(eff && eff->held))
+		rc = write_in_place(file, data, off, eff ? eff->owner : 0);
+	if (rc == 0)
+		rc = write_as_operation(file, data, off, flags, wait, def);
+	return rc < 0 ? rc : (ssize_t)len;
 }
