@@ -51,6 +51,18 @@ daxl_nblk_t daxl_rope_blocks(const struct daxl_node *root);
  * run; end may be DAXL_FBLK_INF: then the implicit hole is not reported). fn's nonzero return stops and is returned. */
 typedef int (*daxl_run_fn)(daxl_fblk_t at, const struct daxl_run *run, void *arg);
 int daxl_rope_walk(const struct daxl_node *root, daxl_fblk_t start, daxl_fblk_t end, daxl_run_fn fn, void *arg);
+/* The same for a range, not empty and not endless, that most often lies in one run: one look at the map then, and fn is inlined. */
+static inline int daxl_rope_walk_short(const struct daxl_node *root, daxl_fblk_t start, daxl_fblk_t end, daxl_run_fn fn, void *arg)
+{
+	struct daxl_run run;
+
+	daxl_rope_lookup(root, start, &run);
+	if (daxl_unlikely(run.len < end - start))
+		return daxl_rope_walk(root, start, end, fn, arg);
+	run.len = end - start;
+	return fn(start, &run, arg);
+}
+
 
 /*
  * What an edit took out of the published rope. The account is exact: every block of the old rope and every block which

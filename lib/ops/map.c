@@ -74,7 +74,7 @@ void daxl_extents_add(struct daxl_extent_list *list, const struct daxl_version *
 	if (end == DAXL_FBLK_INF)
 		end = map_end(v, list->pool->block_shift);
 	if (start < end)
-		(void)daxl_rope_walk(v->root, start, end, add_run, list);
+		(void)daxl_rope_walk_short(v->root, start, end, add_run, list);
 }
 
 ssize_t daxl_extents_finish(struct daxl_extent_list *list)

@@ -22,9 +22,9 @@ struct piece {
 	uint64_t off, len; /* bytes of the file */
 };
 
-static int copy_run(daxl_fblk_t at, const struct daxl_run *run, void *arg)
+static inline int copy_run(daxl_fblk_t at, const struct daxl_run *run, void *arg)
 {
-	struct piece *p = arg;
+	const struct piece *p = arg;
 	unsigned shift = p->pool->block_shift;
 	uint64_t base = daxl_blocks_to_bytes(at, shift);
 	uint64_t from = daxl_max_u64(base, p->off);
@@ -39,7 +39,7 @@ static int copy_run(daxl_fblk_t at, const struct daxl_run *run, void *arg)
 }
 
 /* Reads [off, off + len) as far as the size goes, against one map. Returns the bytes read. */
-static size_t read_piece(struct daxl_inode *ino, char *dst, uint64_t off, size_t len)
+static inline size_t read_piece(struct daxl_inode *ino, char *dst, uint64_t off, size_t len)
 {
 	unsigned shift = ino->pool->block_shift;
 	struct piece p = { .pool = ino->pool, .dst = dst, .off = off };
@@ -49,8 +49,8 @@ static size_t read_piece(struct daxl_inode *ino, char *dst, uint64_t off, size_t
 
 	p.len = off >= v->size ? 0 : daxl_min_u64(len, v->size - off);
 	if (p.len)
-		(void)daxl_rope_walk(v->root, daxl_bytes_to_blocks_down(off, shift),
-		                     daxl_bytes_to_blocks_up(off + p.len, shift), copy_run, &p);
+		(void)daxl_rope_walk_short(v->root, daxl_bytes_to_blocks_down(off, shift), daxl_bytes_to_blocks_up(off + p.len, shift),
+		                           copy_run, &p);
 	daxl_rcu_read_unlock();
 	return p.len;
 }
