@@ -14,21 +14,16 @@ static int duplicate(struct daxl_edit *edit, const struct daxl_node *root, struc
 	struct daxl_node *copy = daxl_tree_node(edit, root->depth, root->count);
 	if (!copy)
 		return -ENOMEM;
-	size_t bytes = root->count * sizeof(uint64_t);
-	memcpy(copy->word, root->word, bytes);
-	for (unsigned i = copy->count; i < copy->cap; i++)
-		copy->word[i] = DAXL_FBLK_INF;
+	daxl_tree_copy_entries(copy, root);
 	copy->blocks = root->blocks;
 	copy->runs = root->runs;
 	uint64_t *val = daxl_node_vals(copy);
-	if (root->depth == 0)
-		memcpy(val, root->word + root->cap, bytes);
 	for (unsigned i = 0; root->depth != 0 && i < root->count; i++) {
 		struct daxl_node *child;
 		int err = duplicate(edit, daxl_node_child(root, i), &child);
 		if (err)
 			return err;
-		val[i] = (uint64_t)(uintptr_t)child;
+		val[i] = daxl_ref_of(child);
 	}
 	*ret_root = copy;
 	return 0;

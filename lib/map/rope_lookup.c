@@ -1,15 +1,63 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Reading a rope. A descent subtracts the start of each child it enters, so keys stay relative. What costs time in a
- * large rope are cache misses, so the lines of the next node are asked for all at once before its header is read.
+ * large rope are cache misses, and next to them how few lookups fit a CPU's window at once: so few instructions and
+ * loads count, and nothing is prefetched, for the ends of a node are loaded all at once anyway.
  */
 #include "map/rope_node.h"
 
-static inline void prefetch_node(const struct daxl_node *node)
+#if defined(__x86_64__)
+#include <immintrin.h>
+#define WIDE __attribute__((target("avx512f,popcnt")))
+
+/* What daxl_ends_search finds, with AVX-512: all ends are counted, a line at a time. lines is not 0. */
+static inline WIDE unsigned search_wide(const uint64_t *end, unsigned lines, uint64_t at)
 {
-	const char *p = (const char *)node;
-	for (unsigned i = 0; i <= DAXL_NODE_MAX / 8; i++)
-		__builtin_prefetch(p + (size_t)i * DAXL_CACHE_LINE);
+	const __m512i key = _mm512_set1_epi64((long long)at);
+	unsigned n = 0;
+	for (unsigned i = 0; i < lines; i++)
+		n += (unsigned)__builtin_popcount(_mm512_cmple_epu64_mask(_mm512_load_si512(end + (size_t)i * 8), key));
+	return n;
+}
+#endif
+
+/* The run at a block that lies inside the rope; wide: as the name says, and wants a CPU that can. */
+static inline __attribute__((always_inline)) void descend(const struct daxl_node *root, daxl_fblk_t at, bool wide,
+                                                         struct daxl_run *out)
+{
+	unsigned i, lines = root->cap / 8u, depth = root->depth;
+	const uint64_t *word;
+	for (;;) {
+		word = root->word;
+#if defined(__x86_64__)
+		if (wide && lines != 0)
+			i = search_wide(word + 1, lines, at);
+		else
+#endif
+			i = daxl_ends_search(word + 1, lines, at);
+		word += i; /* where entry i starts, then its end, and its val cap words on */
+		at -= word[0];
+		uint64_t val = word[1 + (lines != 0 ? lines * 8 : 4)];
+		if (depth-- == 0) {
+			daxl_val_run(daxl_val_advance(val, at), word[1] - word[0] - at, out);
+			return;
+		}
+		root = daxl_ref_node(val);
+		lines = (unsigned)(val & DAXL_REF_LINES);
+	}
+}
+
+#if defined(__x86_64__)
+static WIDE void lookup_wide(const struct daxl_node *root, daxl_fblk_t at, struct daxl_run *out)
+{
+	descend(root, at, true, out);
+}
+#endif
+
+/* What daxl_rope_lookup does on any CPU; root is not NULL, at inside of it. */
+void daxl_rope_lookup_narrow(const struct daxl_node *root, daxl_fblk_t at, struct daxl_run *out)
+{
+	descend(root, at, false, out);
 }
 
 /* The run at a block and what is left of it; the version is kept alive by the caller. */
@@ -19,17 +67,13 @@ void daxl_rope_lookup(const struct daxl_node *root, daxl_fblk_t at, struct daxl_
 		*out = (struct daxl_run){ .len = at < DAXL_FBLK_INF ? DAXL_FBLK_INF - at : 0, .flags = DAXL_RUN_HOLE };
 		return;
 	}
-	unsigned i;
-	while (root->depth != 0) {
-		i = daxl_node_search(root, at);
-		const struct daxl_node *child = daxl_node_child(root, i);
-		prefetch_node(child);
-		at -= daxl_node_start(root, i);
-		root = child;
+#if defined(__x86_64__)
+	if (__builtin_cpu_supports("avx512f")) {
+		lookup_wide(root, at, out);
+		return;
 	}
-	i = daxl_node_search(root, at);
-	uint64_t val = daxl_val_advance(daxl_node_val(root, i), at - daxl_node_start(root, i));
-	daxl_val_run(val, daxl_node_end(root, i) - at, out);
+#endif
+	daxl_rope_lookup_narrow(root, at, out);
 }
 
 /* Blocks covered by the rope. */

@@ -16,7 +16,7 @@ struct daxl_node *daxl_node_new(struct daxl_slab *slab, unsigned depth, unsigned
 	struct daxl_node *node = daxl_slab_alloc(slab, daxl_node_size(cap));
 	if (!node)
 		return NULL;
-	memset(node, 0, sizeof(*node));
+	memset(node, 0, DAXL_CACHE_LINE); /* with the word before the ends */
 	node->count = (uint16_t)count;
 	node->cap = (uint16_t)cap;
 	node->depth = (uint8_t)depth;

@@ -2,12 +2,16 @@
 /*
  * The node of a rope, for lib/map itself and for whoever stores and loads nodes.
  *
- * A node is a 64-byte header and one array of words, allocated for cap entries: first end[cap], then val[cap].
+ * A node is a 56-byte header and one array of words, allocated for cap entries: a 0, then end[cap], then val[cap].
  * end[i] is the end of entry i counted from the node's own start, so ends ascend strictly and end[count - 1] is the
- * node's length. In a leaf val[i] is a block number with flag bits (the very word that the medium holds), in an
- * inner node the child's address; a child's length is end[i] - end[i - 1]. Words of end[] past count hold
- * DAXL_FBLK_INF, so that a search may look at whole cache lines: cap is 4 or a multiple of 8, and the slab aligns
- * nodes to a line.
+ * node's length; entry i starts at the word before end[i], for which the 0 is there. In a leaf val[i] is a block number
+ * with flag bits (the very word that the medium holds), in an inner node a reference: the child's address, and in its
+ * low bits how many lines of ends it has; a child's length is end[i] - end[i - 1]. Words of end[] past count hold
+ * DAXL_FBLK_INF, so that a search may look at whole cache lines: cap is 4 or a multiple of 8, the slab aligns nodes to a
+ * line, and the ends begin on one.
+ *
+ * With the number of lines in the reference a descent never waits for a node's header, and no branch of it depends on
+ * what the memory has yet to deliver: where a rope is larger than the caches, lookups overlap.
  *
  * Shape: a node other than the root has DAXL_NODE_MIN to DAXL_NODE_MAX entries, an inner root two or more, a leaf root
  * one or more. MIN is a little below half of MAX, so that a node which was just split is not merged by the next edit.
@@ -46,10 +50,15 @@ _Static_assert(DAXL_NODE_MAX % 8 == 0 && DAXL_NODE_FULL + 1 >= 2 * DAXL_NODE_MIN
 #define DAXL_VAL_UNWRITTEN (UINT64_C(1) << 62)
 #define DAXL_VAL_BLOCK_MASK ((UINT64_C(1) << 48) - 1)
 
+/* Of a reference: how many lines of ends the child has; 0: half a line. */
+#define DAXL_REF_LINES UINT64_C(63)
+
 struct daxl_node {
-	daxl_page_t page[2];      /* media page and its copy as last checkpointed; 0: none. The checkpointer's */
+	union {
+		daxl_page_t page[2];      /* published: media page and its copy as last checkpointed; 0: none. The checkpointer's */
+		struct daxl_node **pprev; /* fresh */
+	};
 	struct daxl_node *next;   /* fresh: the edit's list; published: the list it is retired to */
-	struct daxl_node **pprev; /* fresh only */
 	struct daxl_edit *owner;  /* fresh: the edit; published: NULL */
 	uint64_t blocks;          /* mapped blocks below */
 	uint64_t runs;            /* runs below, holes included */
@@ -57,9 +66,9 @@ struct daxl_node {
 	uint16_t cap;             /* entries there is room for */
 	uint8_t depth;            /* 0: leaf */
 	uint8_t zero[3];
-	uint64_t word[];          /* end[cap], val[cap] */
+	uint64_t word[];          /* 0, end[cap], val[cap] */
 };
-_Static_assert(sizeof(struct daxl_node) == 64, "entries start on a cache line");
+_Static_assert(offsetof(struct daxl_node, word) + sizeof(uint64_t) == DAXL_CACHE_LINE, "ends start on a cache line");
 _Static_assert(sizeof(uintptr_t) == sizeof(uint64_t), "a child's address fits a word");
 
 static inline unsigned daxl_node_cap(unsigned count)
@@ -69,50 +78,61 @@ static inline unsigned daxl_node_cap(unsigned count)
 
 static inline size_t daxl_node_size(unsigned cap)
 {
-	return sizeof(struct daxl_node) + (size_t)cap * 2 * sizeof(uint64_t);
+	return sizeof(struct daxl_node) + (1 + (size_t)cap * 2) * sizeof(uint64_t);
 }
 
 /* Asks for a node that is about to be read whole; it may be smaller, which does no harm. */
 static inline void daxl_node_prefetch(const struct daxl_node *node)
 {
-	for (size_t off = 0; off < sizeof(*node) + DAXL_NODE_MAX * 2 * sizeof(uint64_t); off += DAXL_CACHE_LINE)
+	for (size_t off = 0; off < daxl_node_size(DAXL_NODE_MAX); off += DAXL_CACHE_LINE)
 		__builtin_prefetch((const char *)node + off);
 }
 
 static inline uint64_t *daxl_node_ends(struct daxl_node *node)
 {
-	return node->word;
+	return node->word + 1;
 }
 
 static inline uint64_t *daxl_node_vals(struct daxl_node *node)
 {
-	return node->word + node->cap;
+	return node->word + 1 + node->cap;
 }
 
 static inline uint64_t daxl_node_end(const struct daxl_node *node, unsigned i)
 {
-	return node->word[i];
+	return node->word[1 + i];
 }
 
 /* Where entry i starts. */
 static inline uint64_t daxl_node_start(const struct daxl_node *node, unsigned i)
 {
-	return i != 0 ? node->word[i - 1] : 0;
+	return node->word[i];
 }
 
 static inline uint64_t daxl_node_val(const struct daxl_node *node, unsigned i)
 {
-	return node->word[node->cap + i];
+	return node->word[1 + node->cap + i];
+}
+
+/* The word for a child. */
+static inline uint64_t daxl_ref_of(const struct daxl_node *node)
+{
+	return (uintptr_t)node | node->cap / 8u;
+}
+
+static inline struct daxl_node *daxl_ref_node(uint64_t ref)
+{
+	return (struct daxl_node *)(uintptr_t)(ref & ~DAXL_REF_LINES);
 }
 
 static inline struct daxl_node *daxl_node_child(const struct daxl_node *node, unsigned i)
 {
-	return (struct daxl_node *)(uintptr_t)node->word[node->cap + i];
+	return daxl_ref_node(daxl_node_val(node, i));
 }
 
 static inline uint64_t daxl_node_len(const struct daxl_node *node)
 {
-	return node->word[node->count - 1];
+	return node->word[node->count];
 }
 
 /* Moves ends [from, to) by shift, mod 2^64. Four at a time: at -O2 gcc makes no vectors of a loop over one. */
@@ -132,27 +152,33 @@ static inline void daxl_node_shift(uint64_t *end, unsigned from, unsigned to, ui
 		end[from] += shift;
 }
 
-/* How many of a line's first seven ends do not lie behind at. Written out: gcc does not unroll such a loop at -O2. */
+/* How many of a line's first seven ends do not lie behind at: a sum in a tree, which is the shortest. */
 static inline unsigned daxl_node_line_search(const uint64_t *end, uint64_t at)
 {
-	return (unsigned)(end[0] <= at) + (unsigned)(end[1] <= at) + (unsigned)(end[2] <= at) + (unsigned)(end[3] <= at) +
-	       (unsigned)(end[4] <= at) + (unsigned)(end[5] <= at) + (unsigned)(end[6] <= at);
+	unsigned a = (unsigned)(end[0] <= at) + (unsigned)(end[1] <= at);
+	unsigned b = (unsigned)(end[2] <= at) + (unsigned)(end[3] <= at);
+	unsigned c = (unsigned)(end[4] <= at) + (unsigned)(end[5] <= at);
+	return (a + b) + (c + (unsigned)(end[6] <= at));
 }
 
 /*
- * The entry that holds offset at, which must lie inside the node. First whole lines are skipped by their last word, all
- * of them independent loads; then one line is counted. No branch depends on the keys.
+ * The entry that holds offset at among the ends of a node of so many lines (0: half a line); at must lie inside the
+ * node. First whole lines are skipped by their last word, all of them independent loads; then one line is counted. No
+ * branch depends on the keys.
  */
-static inline unsigned daxl_node_search(const struct daxl_node *node, uint64_t at)
+static inline unsigned daxl_ends_search(const uint64_t *end, unsigned lines, uint64_t at)
 {
-	const uint64_t *end = node->word;
-	unsigned cap = node->cap;
-	if (cap == 4)
+	if (lines == 0)
 		return (unsigned)(end[0] <= at) + (unsigned)(end[1] <= at) + (unsigned)(end[2] <= at);
 	unsigned line = 0;
-	for (unsigned i = 7; i < cap; i += 8)
-		line += (unsigned)(end[i] <= at);
+	for (unsigned i = 1; i < lines; i++)
+		line += (unsigned)(end[i * 8 - 1] <= at);
 	return line * 8 + daxl_node_line_search(end + (size_t)line * 8, at);
+}
+
+static inline unsigned daxl_node_search(const struct daxl_node *node, uint64_t at)
+{
+	return daxl_ends_search(node->word + 1, node->cap / 8u, at);
 }
 
 /* A run's word. */
@@ -177,7 +203,7 @@ static inline daxl_blk_t daxl_val_blk(uint64_t val)
 /* The word of what lies skip blocks further on in the same run. */
 static inline uint64_t daxl_val_advance(uint64_t val, daxl_nblk_t skip)
 {
-	return daxl_val_is_hole(val) ? val : val + skip;
+	return val + (skip & ~(uint64_t)((int64_t)val >> 63));
 }
 
 /* Whether a run of len blocks with word val and one with word next right behind it are one run. */
@@ -190,9 +216,11 @@ static inline void daxl_val_run(uint64_t val, daxl_nblk_t len, struct daxl_run *
 {
 	out->len = len;
 	out->blk = daxl_val_blk(val);
-	out->flags = (daxl_val_is_hole(val) ? DAXL_RUN_HOLE : 0) | (val & DAXL_VAL_UNWRITTEN ? DAXL_RUN_UNWRITTEN : 0);
+	out->flags = (uint32_t)(val >> 63) | (uint32_t)(val >> 62 & 1) * DAXL_RUN_UNWRITTEN;
 }
 
+/* daxl_rope_lookup without what only some CPUs can; root is not NULL, at inside of it. For tests. */
+void daxl_rope_lookup_narrow(const struct daxl_node *root, daxl_fblk_t at, struct daxl_run *out);
 /*
  * For loading: a published node with room for count entries and nothing in them; the caller fills end[] and val[], then
  * seals it. NULL: no memory.

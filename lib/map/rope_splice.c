@@ -189,7 +189,7 @@ static int cut_copy_path(const struct cut *cut, struct daxl_edit *edit, struct d
 		int err = daxl_tree_own(edit, cut->path[depth], &up);
 		if (err)
 			return err;
-		daxl_node_vals(up)[i] = (uint64_t)(uintptr_t)node;
+		daxl_node_vals(up)[i] = daxl_ref_of(node);
 		daxl_node_shift(daxl_node_ends(up), i, up->count, cut->shift);
 		up->blocks += cut->blocks;
 		up->runs += runs;
@@ -240,7 +240,7 @@ static int cut_reshape(const struct cut *cut, struct daxl_edit *edit, struct dax
 		/* ents are the new entries of the node at this depth, which is gone. */
 		unsigned made = 0, first, last;
 		if (depth == cut->top && depth != 0 && ents->count == 1) {
-			edit->root = (struct daxl_node *)(uintptr_t)ents->val[0];
+			edit->root = daxl_ref_node(ents->val[0]);
 			return 0;
 		}
 		bool loose = depth < cut->top && ents->count < DAXL_NODE_MIN;

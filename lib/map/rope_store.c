@@ -167,7 +167,7 @@ static int make_inner(struct daxl_rope_in *in, daxl_page_t page, unsigned depth,
 		if (err)
 			break;
 		uint64_t start = daxl_node_start(node, made), end = daxl_node_end(node, made);
-		daxl_node_vals(node)[made++] = (uint64_t)(uintptr_t)child;
+		daxl_node_vals(node)[made++] = daxl_ref_of(child);
 		if (end <= start || end > in->len_max || end - start != daxl_node_len(child))
 			err = daxl_fail(EUCLEAN,
 			                "page %" PRIu64 ": entry %u goes from %" PRIu64 " to %" PRIu64

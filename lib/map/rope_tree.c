@@ -87,7 +87,7 @@ static struct daxl_sums entries_sums(unsigned depth, const struct daxl_entries *
 		return sums;
 	}
 	for (unsigned i = from; i < from + count; i++) {
-		const struct daxl_node *child = (const struct daxl_node *)(uintptr_t)ents->val[i];
+		const struct daxl_node *child = daxl_ref_node(ents->val[i]);
 		sums.blocks += child->blocks;
 		sums.runs += child->runs;
 	}
@@ -346,6 +346,19 @@ static uint64_t first_run(const struct daxl_node *root, daxl_nblk_t *ret_len)
 	return daxl_node_val(root, 0);
 }
 
+/* Copies entries and padding to a fresh node with as many; sums are the caller's. */
+void daxl_tree_copy_entries(struct daxl_node *copy, const struct daxl_node *node)
+{
+	assert(copy->count == node->count && copy->cap <= node->cap);
+	/* Words past count are copied along: of end[] they are padding. A node that shrank in place has more of them. */
+	if (copy->cap == node->cap) {
+		memcpy(copy->word, node->word, daxl_node_size(node->cap) - sizeof(*node));
+	} else {
+		memcpy(copy->word, node->word, (1 + (size_t)copy->cap) * sizeof(uint64_t));
+		memcpy(daxl_node_vals(copy), node->word + 1 + node->cap, node->count * sizeof(uint64_t));
+	}
+}
+
 /* Consumes the node: a fresh one with the same entries. */
 int daxl_tree_own(struct daxl_edit *edit, struct daxl_node *node, struct daxl_node **ret_node)
 {
@@ -356,13 +369,7 @@ int daxl_tree_own(struct daxl_edit *edit, struct daxl_node *node, struct daxl_no
 	struct daxl_node *copy = daxl_tree_node(edit, node->depth, node->count);
 	if (!copy)
 		return -ENOMEM;
-	/* Words past count are copied along: of end[] they are padding. A node that shrank in place has more of them. */
-	if (copy->cap == node->cap) {
-		memcpy(copy->word, node->word, daxl_node_size(node->cap) - sizeof(*node));
-	} else {
-		memcpy(copy->word, node->word, copy->cap * sizeof(uint64_t));
-		memcpy(copy->word + copy->cap, node->word + node->cap, node->count * sizeof(uint64_t));
-	}
+	daxl_tree_copy_entries(copy, node);
 	copy->blocks = node->blocks;
 	copy->runs = node->runs;
 	daxl_tree_retire(edit, node);
@@ -384,7 +391,7 @@ static int extend_last(struct daxl_edit *edit, struct daxl_node *root, daxl_nblk
 		err = extend_last(edit, daxl_node_child(node, last), len, mapped, &child);
 		if (err)
 			return err;
-		daxl_node_vals(node)[last] = (uint64_t)(uintptr_t)child;
+		daxl_node_vals(node)[last] = daxl_ref_of(child);
 	}
 	daxl_node_ends(node)[last] += len;
 	node->blocks += mapped ? len : 0;

@@ -31,7 +31,7 @@ static inline void daxl_entries_add(struct daxl_entries *ents, daxl_nblk_t len, 
 
 static inline void daxl_entries_add_node(struct daxl_entries *ents, struct daxl_node *child)
 {
-	daxl_entries_add(ents, daxl_node_len(child), (uint64_t)(uintptr_t)child);
+	daxl_entries_add(ents, daxl_node_len(child), daxl_ref_of(child));
 }
 
 /* Appends entries [from, to) of node. */
@@ -46,6 +46,8 @@ struct daxl_sums {
 struct daxl_node *daxl_tree_node(struct daxl_edit *edit, unsigned depth, unsigned count);
 /* Fills a fresh node: count, entries [from, from + count), padding. Sums are the caller's. */
 void daxl_tree_fill(struct daxl_node *node, const struct daxl_entries *ents, unsigned from, unsigned count);
+/* Copies entries and padding from a node with as many. */
+void daxl_tree_copy_entries(struct daxl_node *copy, const struct daxl_node *node);
 /* Consumes the node alone: frees a fresh one, retires a published one. */
 void daxl_tree_retire(struct daxl_edit *edit, struct daxl_node *node);
 /* One or two evenly filled fresh nodes from the entries, whose sums are given (NULL: computed). */

@@ -8,6 +8,9 @@
  * hoards. The depot carves objects from chunks, which are returned only with the slab: one class's memory is not
  * given to another. A free object's first words link it.
  *
+ * Chunks are small at first. From LARGE_FROM bytes on they are huge pages, where the system has such: in a large rope each
+ * lookup goes to another page, and would cost a page walk or more.
+ *
  * Shared shards have a spin lock each: it is held for a few stores. The depot's lock is never held together with one.
  */
 #include "map/slab.h"
@@ -15,6 +18,7 @@
 #include <errno.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/compiler.h"
 #include "base/error.h"
@@ -46,6 +50,8 @@
 #define SHARDS (OWN_SHARDS + 8u)
 #define BATCH 16u
 #define CHUNK ((size_t)256 << 10)
+#define LARGE_CHUNK ((size_t)2 << 20) /* and its alignment */
+#define LARGE_FROM ((size_t)2 << 20)
 
 struct object {
 	struct object *next;  /* in its list */
@@ -65,7 +71,7 @@ struct shard {
 
 struct chunk {
 	struct chunk *next;
-	void *memory; /* as allocated; the chunk itself is aligned */
+	size_t size;
 	char pad[48];
 };
 _Static_assert(sizeof(struct chunk) == STEP, "objects are aligned to a cache line");
@@ -76,28 +82,16 @@ struct daxl_slab {
 	struct object *depot[CLASSES] DAXL_GUARDED(SLAB); /* batches of BATCH objects */
 	struct chunk *chunks DAXL_GUARDED(SLAB); /* all, the one in use first */
 	size_t used DAXL_GUARDED(SLAB); /* bytes of the first chunk */
-	void *memory;                  /* as allocated; the slab itself is aligned */
+	size_t total DAXL_GUARDED(SLAB); /* bytes of all */
 };
-
-/* Cache-aligned memory; *ret_memory is what to free. */
-static void *alloc_aligned(size_t size, void **ret_memory)
-{
-	char *memory = daxl_alloc(size + DAXL_CACHE_LINE);
-	if (!memory)
-		return NULL;
-	*ret_memory = memory;
-	return memory + (DAXL_CACHE_LINE - (uintptr_t)memory % DAXL_CACHE_LINE) % DAXL_CACHE_LINE;
-}
 
 /* An empty slab. */
 int daxl_slab_create(struct daxl_slab **ret_slab)
 {
-	void *memory;
-	struct daxl_slab *slab = alloc_aligned(sizeof(*slab), &memory);
+	struct daxl_slab *slab = daxl_alloc_aligned(DAXL_CACHE_LINE, sizeof(*slab));
 	if (!slab)
 		return daxl_fail(ENOMEM, "slab: no memory for %zu bytes", sizeof(*slab));
 	memset(slab, 0, sizeof(*slab));
-	slab->memory = memory;
 	daxl_mutex_init(&slab->depot_lock, DAXL_RANK_SLAB);
 	*ret_slab = slab;
 	return 0;
@@ -111,11 +105,11 @@ void DAXL_ALONE daxl_slab_destroy(struct daxl_slab *slab)
 	assert(daxl_slab_bytes(slab) == 0);
 	for (struct chunk *chunk = slab->chunks, *next; chunk; chunk = next) {
 		next = chunk->next;
-		unpoison(chunk, CHUNK);
-		daxl_free(chunk->memory);
+		unpoison(chunk, chunk->size);
+		daxl_free(chunk);
 	}
 	daxl_mutex_destroy(&slab->depot_lock);
-	daxl_free(slab->memory);
+	daxl_free(slab);
 }
 
 /* The calling thread's shard. */
@@ -143,6 +137,24 @@ static void add_bytes(struct shard *shard, int64_t bytes)
 	atomic_store_explicit(&shard->bytes, now + bytes, memory_order_relaxed);
 }
 
+/* One more chunk to carve from. False: no memory. */
+static bool DAXL_HOLDS(SLAB) add_chunk(struct daxl_slab *slab)
+{
+	bool large = slab->total >= LARGE_FROM;
+	size_t size = large ? LARGE_CHUNK : CHUNK;
+	struct chunk *chunk = daxl_alloc_aligned(large ? LARGE_CHUNK : DAXL_CACHE_LINE, size);
+	if (!chunk)
+		return false;
+	if (large)
+		(void)madvise(chunk, size, MADV_HUGEPAGE); /* refused: small pages do too */
+	chunk->next = slab->chunks;
+	chunk->size = size;
+	slab->chunks = chunk;
+	slab->used = sizeof(*chunk);
+	slab->total += size;
+	return true;
+}
+
 /* A list of objects of one size from the depot or a chunk; holds no lock on entry. NULL: no memory. */
 static struct object *depot_take(struct daxl_slab *slab, unsigned class, unsigned *ret_count)
 {
@@ -155,19 +167,11 @@ static struct object *depot_take(struct daxl_slab *slab, unsigned class, unsigne
 		daxl_mutex_unlock(&slab->depot_lock);
 		return list;
 	}
-	if (!slab->chunks || CHUNK - slab->used < size) {
-		void *memory;
-		struct chunk *chunk = alloc_aligned(CHUNK, &memory);
-		if (!chunk) {
-			daxl_mutex_unlock(&slab->depot_lock);
-			return NULL;
-		}
-		chunk->next = slab->chunks;
-		chunk->memory = memory;
-		slab->chunks = chunk;
-		slab->used = sizeof(*chunk);
+	if ((!slab->chunks || slab->chunks->size - slab->used < size) && !add_chunk(slab)) {
+		daxl_mutex_unlock(&slab->depot_lock);
+		return NULL;
 	}
-	size_t fit = (CHUNK - slab->used) / size;
+	size_t fit = (slab->chunks->size - slab->used) / size;
 	unsigned count = fit < BATCH / 2 ? (unsigned)fit : BATCH / 2;
 	for (unsigned i = 0; i < count; i++) {
 		struct object *object = (struct object *)(void *)((char *)slab->chunks + slab->used);
