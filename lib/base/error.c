@@ -8,7 +8,8 @@
 /* Long enough for a path and what is wrong with it; longer sentences are cut. */
 #define MESSAGE_MAX 1024
 
-static _Thread_local char message[MESSAGE_MAX];
+/* Apart from the other variables of threads: a program that loads the library while it runs has little room for those. */
+static _Thread_local char message[MESSAGE_MAX] __attribute__((tls_model("global-dynamic")));
 
 void daxl_error_record(int err, const char *fmt, ...)
 {
