@@ -34,7 +34,7 @@ static uint64_t fenced(void)
 static unsigned queued_breaks(void)
 {
 	daxl_mutex_lock(&fa.rl.mutex);
-	unsigned n = fa.rl.alone && !fa.rl.queue_head;
+	unsigned n = LOAD(fa.rl.alone) && !fa.rl.queue_head;
 
 	for (struct daxl_break_part *p = fa.rl.queue_head; p; p = p->next)
 		n++;
