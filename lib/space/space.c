@@ -91,6 +91,8 @@ int daxl_space_create(daxl_nblk_t nblocks, unsigned block_shift, daxl_nblk_t kee
 	                      groups_for(capacity) * sizeof(struct daxl_group));
 	if (err)
 		goto fail_bits;
+	daxl_arena_want_huge(&space->bits_arena);
+	daxl_arena_want_huge(&space->groups_arena);
 	space->bits = (uint64_t *)(void *)space->bits_arena.base;
 	space->groups = (struct daxl_group *)(void *)space->groups_arena.base;
 	daxl_mutex_init(&space->grow_mutex, DAXL_RANK_SPACE);

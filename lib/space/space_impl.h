@@ -115,6 +115,8 @@ bool daxl_space_take_one_in(struct daxl_space *space, daxl_blk_t from, daxl_blk_
 int daxl_arena_init(struct daxl_arena *arena, size_t bytes, size_t max);
 /* Makes bytes accessible; -ENOMEM. */
 int daxl_arena_extend(struct daxl_arena *arena, size_t bytes);
+/* Asks for huge pages wherever the accessible part fills one. */
+void daxl_arena_want_huge(const struct daxl_arena *arena);
 void daxl_arena_fini(struct daxl_arena *arena);
 
 void daxl_page_table_init(struct daxl_page_table *pages);
