@@ -7,21 +7,19 @@
 #include "api/wall.h"
 #include "lease/lease.h"
 
-static int acquire_checked(struct daxl_file *file, off_t off, off_t len, struct daxl_lease_opts *opts,
-                           struct daxl_lease **ret_lease)
+/* What the caller asked for, checked and copied to *o, its wait to *wait. */
+static int copy_opts(struct daxl_file *file, const struct daxl_lease_opts *opts, struct daxl_lease_opts *o,
+                     struct daxl_wait *wait)
 {
-	const struct daxl_wait *w = NULL;
-	struct daxl_wait buf;
-	int rc = daxl_wait_copy(opts->wait, &buf, &w);
+	int rc = daxl_opts_copy("daxl_lease_opts", opts, o, sizeof(*o));
 
-	opts->wait = w;
 	if (!rc)
-		rc = daxl_lease_check_opts(opts);
-	if (!rc && opts->mode == DAXL_LEASE_WRITE)
+		rc = daxl_wait_copy(o->wait, wait, &o->wait);
+	if (!rc)
+		rc = daxl_lease_check_opts(o);
+	if (!rc && o->mode == DAXL_LEASE_WRITE)
 		rc = daxl_check_writable(file);
-	if (!rc)
-		rc = len == DAXL_TO_END ? daxl_check_max(file, off, 0) : daxl_check_max(file, off, len);
-	return rc ? rc : daxl_do_acquire(file, (uint64_t)off, (uint64_t)len, opts, ret_lease);
+	return rc;
 }
 
 DAXL_API int daxl_lease_acquire(struct daxl_file *file, off_t off, off_t len, const struct daxl_lease_opts *opts,
@@ -29,14 +27,18 @@ DAXL_API int daxl_lease_acquire(struct daxl_file *file, off_t off, off_t len, co
 {
 	DAXL_NEED(file);
 	DAXL_NEED(ret_lease);
+	static const struct daxl_lease_opts read_opts = DAXL_LEASE_OPTS_INIT;
 	struct daxl_count count = daxl_count_begin(file->pool->tally, DAXL_STAT_ACQUIRE);
-	struct daxl_lease_opts o = DAXL_LEASE_OPTS_INIT;
+	struct daxl_lease_opts o;
+	struct daxl_wait wait;
 	int rc = daxl_check_range(off, len);
 
 	if (!rc && opts)
-		rc = daxl_opts_copy("daxl_lease_opts", opts, &o, sizeof(o));
+		rc = copy_opts(file, opts, &o, &wait);
 	if (!rc)
-		rc = acquire_checked(file, off, len, &o, ret_lease);
+		rc = daxl_check_max(file, off, len == DAXL_TO_END ? 0 : len);
+	if (!rc)
+		rc = daxl_do_acquire(file, (uint64_t)off, (uint64_t)len, opts ? &o : &read_opts, ret_lease);
 	return daxl_count_end_int(&count, rc);
 }
 

@@ -143,10 +143,16 @@ static void tell(struct daxl_waiter *waiter)
 
 void daxl_wake_key(uint64_t key)
 {
-	struct bucket *b = bucket_of(key);
-
 	/* Pairs with the increment in daxl_waiter_add. */
 	daxl_full_fence();
+	daxl_wake_key_looked(key);
+}
+
+/* A waiter that has looked in vain had counted itself before, and let the mutex go to us: we see the count. */
+void daxl_wake_key_looked(uint64_t key)
+{
+	struct bucket *b = bucket_of(key);
+
 	if (__atomic_load_n(&b->count, __ATOMIC_SEQ_CST) == 0)
 		return;
 	daxl_mutex_lock(&b->mutex);

@@ -41,6 +41,8 @@ int daxl_waiter_sleep(struct daxl_waiter *waiter, uint64_t deadline_ns) DAXL_WAI
 
 /* Wakes every waiter of key. A full barrier precedes; one load when the bucket is empty. */
 void daxl_wake_key(uint64_t key) DAXL_TAKES(BUCKET);
+/* The same without the barrier, for who since its change has held the mutex under which the waiters look. */
+void daxl_wake_key_looked(uint64_t key) DAXL_TAKES(BUCKET);
 uint64_t daxl_key_new(void); /* a number never given before in this process, not 0 */
 
 #endif

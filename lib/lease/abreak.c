@@ -281,12 +281,23 @@ static int check_begin(struct daxl_break_handle *h)
 	return rc;
 }
 
+struct daxl_event daxl_abreak_event(struct daxl_event_node *node)
+{
+	struct daxl_break_handle *h = daxl_container_of(node, struct daxl_break_handle, event);
+	struct daxl_event event = {
+		.kind = DAXL_EVENT_BREAK_READY,
+		.handle = h,
+		.level = h->clause.level == DAXL_LEVEL_U ? DAXL_BREAK_UNMAP : DAXL_BREAK_WRITE,
+	};
+
+	daxl_range_bytes(h->brk.domain, h->clause.start, h->clause.end, &event.off, &event.len);
+	return event;
+}
+
 int daxl_abreak_begin(struct daxl_domain *domain, struct daxl_range_lock *rl, daxl_fblk_t start, daxl_fblk_t end,
                       enum daxl_level level, const struct daxl_wait *wait, const struct daxl_wait *def,
                       struct daxl_break_handle **ret_handle)
 {
-	unsigned shift = domain->block_shift;
-
 	if (wait && wait->held)
 		return daxl_fail(EINVAL, "an asynchronous break cannot begin inside a held one");
 	struct daxl_break_handle *h = daxl_zalloc(sizeof(*h));
@@ -301,13 +312,7 @@ int daxl_abreak_begin(struct daxl_domain *domain, struct daxl_range_lock *rl, da
 	}
 	daxl_break_add(&h->brk, rl, start, end);
 	h->clause = (struct daxl_clause){ .start = start, .end = end, .level = level, .who = DAXL_WHO_ALL };
-	h->event.event = (struct daxl_event){
-		.kind = DAXL_EVENT_BREAK_READY,
-		.handle = h,
-		.off = (off_t)daxl_blocks_to_bytes(start, shift),
-		.len = end == DAXL_FBLK_INF ? DAXL_TO_END : (off_t)daxl_blocks_to_bytes(end - start, shift),
-		.level = level == DAXL_LEVEL_U ? DAXL_BREAK_UNMAP : DAXL_BREAK_WRITE,
-	};
+	h->event.kind = DAXL_EVENT_BREAK_READY;
 	daxl_break_start_clock(&h->brk);
 	h->users = 2; /* the program, and the step below */
 	h->stepping = true;

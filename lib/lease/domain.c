@@ -37,7 +37,10 @@ int DAXL_ALONE daxl_domain_create(struct daxl_pool *pool, unsigned block_shift, 
 		return daxl_fail(ENOMEM, "no memory for the pool's leases");
 	int rc = daxl_tally_create(&domain->tally);
 
+	if (!rc)
+		rc = daxl_slab_create(&domain->slab);
 	if (rc) {
+		daxl_tally_destroy(domain->tally);
 		daxl_free(domain);
 		return rc;
 	}
@@ -47,6 +50,7 @@ int DAXL_ALONE daxl_domain_create(struct daxl_pool *pool, unsigned block_shift, 
 	if (domain->event_fd < 0) {
 		int err = refused ? EMFILE : errno;
 
+		daxl_slab_destroy(domain->slab);
 		daxl_tally_destroy(domain->tally);
 		daxl_free(domain);
 		return daxl_fail(err, "no event file descriptor: %s", strerror(err));
@@ -70,16 +74,14 @@ void DAXL_ALONE daxl_domain_destroy(struct daxl_domain *domain)
 	close(domain->event_fd);
 	daxl_mutex_destroy(&domain->mutex);
 	daxl_mutex_destroy(&domain->files_mutex);
+	daxl_slab_destroy(domain->slab);
 	daxl_tally_destroy(domain->tally);
 	daxl_free(domain);
 }
 
 uint64_t daxl_domain_leases(const struct daxl_domain *domain)
 {
-	/* In this order: a lease that was freed has been created. */
-	uint64_t freed = __atomic_load_n(&domain->nfreed, __ATOMIC_ACQUIRE);
-
-	return __atomic_load_n(&domain->ncreated, __ATOMIC_RELAXED) - freed;
+	return daxl_slab_bytes(domain->slab) / sizeof(struct daxl_lease);
 }
 
 uint32_t daxl_domain_break_ms(const struct daxl_domain *domain)

@@ -13,16 +13,31 @@ void daxl_event_signal(struct daxl_domain *domain)
 	(void)rc; /* the counter cannot overflow in practice, and a full one is readable */
 }
 
+/* Whose event it is; NULL: of a break handle. */
+static struct daxl_lease *lease_of(struct daxl_event_node *node)
+{
+	switch (node->kind) {
+	case DAXL_EVENT_RECALL:
+		return daxl_container_of(node, struct daxl_lease, ev_recall);
+	case DAXL_EVENT_LIMBO_DRAINED:
+		return daxl_container_of(node, struct daxl_lease, ev_limbo);
+	default:
+		return NULL;
+	}
+}
+
 void daxl_event_queue(struct daxl_domain *domain, struct daxl_event_node *node)
 {
+	struct daxl_lease *lease = lease_of(node);
+
 	daxl_mutex_lock(&domain->mutex);
 	/* A handle that is gone hears nothing any more; daxl_lease_free sets ENDED before it takes this mutex. */
-	if (node->prev || node->closed || (node->lease && (daxl_lw_load(&node->lease->word) & DAXL_LW_ENDED))) {
+	if (node->prev || node->closed || (lease && (daxl_lw_load(&lease->word) & DAXL_LW_ENDED))) {
 		daxl_mutex_unlock(&domain->mutex);
 		return;
 	}
-	if (node->lease)
-		daxl_lease_ref(node->lease);
+	if (lease)
+		daxl_lease_ref(lease);
 	node->next = NULL;
 	node->prev = domain->events_tail;
 	*domain->events_tail = node;
@@ -66,6 +81,25 @@ int daxl_domain_event_fd(struct daxl_domain *domain)
 	return domain->event_fd;
 }
 
+/* What a queued event of a lease says. No lock needed: nothing of it changes once it is queued. */
+static struct daxl_event DAXL_UNCHECKED event_of(struct daxl_lease *lease, int kind)
+{
+	struct daxl_event event = { .kind = kind, .lease = lease, .lease_id = lease->id, .arg = lease->arg };
+
+	if (kind == DAXL_EVENT_RECALL) {
+		struct daxl_recall recall = daxl_lease_asked(lease);
+
+		event.off = recall.off;
+		event.len = recall.len;
+		event.level = recall.level;
+		event.reason = recall.reason;
+		event.deadline_ns = recall.deadline_ns;
+	} else {
+		daxl_range_bytes(lease->rl->domain, lease->start, lease->end, &event.off, &event.len);
+	}
+	return event;
+}
+
 int daxl_domain_event_next(struct daxl_domain *domain, struct daxl_event *ret_event)
 {
 	struct daxl_lease *lease = NULL;
@@ -81,8 +115,8 @@ int daxl_domain_event_next(struct daxl_domain *domain, struct daxl_event *ret_ev
 
 	if (node) {
 		unlink_node(domain, node);
-		*ret_event = node->event;
-		lease = node->lease;
+		lease = lease_of(node);
+		*ret_event = lease ? event_of(lease, node->kind) : daxl_abreak_event(node);
 		if (domain->events)
 			daxl_event_signal(domain);
 	}

@@ -65,9 +65,9 @@ void daxl_lease_fence(struct daxl_lease *victim)
 	int refused = l->fence(l, l->arg);
 
 	daxl_callback_leave(outer);
-	daxl_tally_time(l->domain->tally, DAXL_HISTOGRAM_FENCE_CALL, daxl_now_ns() - started_ns);
+	daxl_tally_time(l->rl->domain->tally, DAXL_HISTOGRAM_FENCE_CALL, daxl_now_ns() - started_ns);
 	if (refused)
-		daxl_tally_event(l->domain->tally, DAXL_TALLY_FENCES_FAILED, 1);
+		daxl_tally_event(l->rl->domain->tally, DAXL_TALLY_FENCES_FAILED, 1);
 	DAXL_HOOK("fence:after");
 	daxl_mutex_lock(&l->rl->mutex);
 	l->fencing = false;
@@ -78,7 +78,7 @@ void daxl_lease_fence(struct daxl_lease *victim)
 		if (daxl_lw_swap(&l->word, &w, w | DAXL_LW_FENCED)) {
 			daxl_lease_over_locked(l, w);
 			daxl_lease_unindex_locked(l);
-			daxl_tally_event(l->domain->tally, DAXL_TALLY_REVOKED_FENCE, 1);
+			daxl_tally_event(l->rl->domain->tally, DAXL_TALLY_REVOKED_FENCE, 1);
 			break;
 		}
 	if (refused)

@@ -12,14 +12,14 @@
 #include "lease/interval.h"
 #include "lease/lease.h"
 #include "lease/word.h"
+#include "map/slab.h"
 #include "space/limbo.h"
 
 /* A place in the pool's event queue; guarded by the domain's events mutex. */
 struct daxl_event_node {
 	struct daxl_event_node *next, **prev; /* prev NULL: not queued */
-	struct daxl_lease *lease;             /* holds a reference while queued; NULL: of a break handle */
+	uint8_t kind;                         /* enum daxl_event_kind: says what it is in. A lease is referenced while it is queued */
 	bool closed;                          /* the break handle is ended: never queued again */
-	struct daxl_event event;
 };
 
 #define DAXL_OWNER_BUCKETS 64u
@@ -29,7 +29,8 @@ struct daxl_domain {
 	unsigned block_shift;
 	uint64_t epoch;
 	uint32_t break_ms;
-	uint64_t ncreated, nfreed; /* atomic: leases; the first numbers them, too */
+	uint64_t next_id;       /* atomic: leases' numbers, handed to files in batches */
+	struct daxl_slab *slab; /* leases, and nothing else */
 	int event_fd;
 	DAXL_MUTEX(FILE) files_mutex; /* the list of range locks */
 	struct daxl_range_lock *files DAXL_GUARDED(FILE);
@@ -67,27 +68,26 @@ struct daxl_limbo_links {
 };
 
 struct daxl_lease {
-	/*
-	 * Constant from the creation. They stand around the word so that its cache line, wherever the allocator puts it, has no other lease's fields in it: pins of one do
-	 * not slow down those of another.
-	 */
+	/* A cache line of its own: with the word, what pins look at. All but the word is constant from the grant. */
+	uint64_t word; /* word.h */
 	uint64_t key; /* rl->key: for waking */
 	struct daxl_range_lock *rl;
-	struct daxl_domain *domain;
 	void *file;
-	void (*file_put)(void *file);
+	const struct daxl_lease_ops *ops;
 	uint64_t id, generation;
 	uint64_t owner;
-	uint64_t word; /* word.h */
+	/* Constant. */
 	daxl_recall_fn recall;
 	daxl_fence_fn fence;
 	daxl_release_fn release;
 	void *arg;
 	uint32_t break_ms;
+	uint16_t credit; /* atomic: log slots for one commit */
 	/* guarded by rl->mutex */
-	uint32_t mode DAXL_GUARDED(RANGE), flags DAXL_GUARDED(RANGE); /* or read as one: daxl_lease_flags */
+	uint16_t flags DAXL_GUARDED(RANGE);       /* or read as one: daxl_lease_flags */
+	uint8_t mode DAXL_GUARDED(RANGE);         /* the same: daxl_lease_is_write */
+	uint8_t reason DAXL_GUARDED(RANGE), level DAXL_GUARDED(RANGE);
 	bool indexed;                             /* its spans are in rl->spans; the last one out looks without the mutex */
-	bool solid_counted DAXL_GUARDED(RANGE);   /* in rl->nsolid */
 	bool fencing DAXL_GUARDED(RANGE);         /* a fence function runs */
 	/* Downgraded with pins out or while recalled: still WRITE to breaks, until it is over. */
 	bool was_write DAXL_GUARDED(RANGE);
@@ -97,10 +97,7 @@ struct daxl_lease {
 	uint64_t seen DAXL_GUARDED(RANGE);        /* the scan that met it last */
 	/* As granted, less what was returned at its ends. */
 	daxl_fblk_t start DAXL_GUARDED(RANGE), end DAXL_GUARDED(RANGE);
-	struct daxl_lease_span first;
-	struct daxl_lease_span *more DAXL_GUARDED(RANGE); /* further spans, linked by next_of_lease */
-	uint32_t reason DAXL_GUARDED(RANGE);
-	int level DAXL_GUARDED(RANGE);
+	struct daxl_lease_span first; /* empty once it is given back */
 	uint64_t deadline_ns DAXL_GUARDED(RANGE);
 	daxl_fblk_t asked_start DAXL_GUARDED(RANGE), asked_end DAXL_GUARDED(RANGE); /* the part asked back */
 	struct daxl_limbo_link *limbo DAXL_GUARDED(RANGE);
@@ -110,18 +107,23 @@ struct daxl_lease {
 	struct daxl_event_node ev_recall, ev_limbo;
 	/* Of the owner's. */
 	struct daxl_lease *recalled_next DAXL_GUARDED(EVENTS), **recalled_prev DAXL_GUARDED(EVENTS);
-	/* log credit for one commit */
-	uint32_t credit; /* atomic */
-	void (*credit_give)(void *arg, unsigned slots);
-	void *credit_arg;
 };
 
-_Static_assert(offsetof(struct daxl_lease, word) >= DAXL_CACHE_LINE - sizeof(uint64_t), "shares a line with another lease");
+_Static_assert(offsetof(struct daxl_lease, owner) + sizeof(uint64_t) == DAXL_CACHE_LINE, "pins look at one cache line");
+_Static_assert(sizeof(struct daxl_lease) % DAXL_CACHE_LINE == 0, "the slab's bytes count leases");
 
 /* Without the range mutex: a downgrade may take EXCLUSIVE away meanwhile, the other flags stay. */
 static inline uint32_t daxl_lease_flags(const struct daxl_lease *lease)
 {
 	return __atomic_load_n(&lease->flags, __ATOMIC_RELAXED);
+}
+
+#define DAXL_LEASE_SOLID (DAXL_LEASE_STABLE | DAXL_LEASE_EXCLUSIVE)
+
+/* Read without the mutex, and so stored as one. */
+static inline void DAXL_HOLDS(RANGE) daxl_range_count_lease(struct daxl_range_lock *rl, int n)
+{
+	__atomic_store_n(&rl->nspans, rl->nspans + (uint32_t)n, __ATOMIC_RELEASE);
 }
 
 /* references (lease.c) */
@@ -132,9 +134,12 @@ void daxl_lease_unref(struct daxl_lease *lease) DAXL_WAITS; /* no lock held: may
 
 /* Gives the log credit back, if the lease has it. */
 void daxl_lease_give_credit(struct daxl_lease *lease);
-/* RETURNED in one step, with all that follows from it; the range mutex held. True when the caller must afterwards, without it, call daxl_lease_after_return. */
-bool daxl_lease_return_locked(struct daxl_lease *lease) DAXL_HOLDS(RANGE);
-void daxl_lease_after_return(struct daxl_lease *lease) DAXL_WAITS;
+/*
+ * RETURNED in one step, with all that follows from it; the range mutex held, and the handle is the caller's. Gives the word after the step, with which the caller must then,
+ * without the mutex, call daxl_lease_after_return; 0 when it was returned already.
+ */
+uint64_t daxl_lease_return_locked(struct daxl_lease *lease) DAXL_HOLDS(RANGE);
+void daxl_lease_after_return(struct daxl_lease *lease, uint64_t w) DAXL_WAITS;
 /* Left LIVE or RECALLED for good: solid count and owner count; the range mutex held. old: the word before. */
 void daxl_lease_over_locked(struct daxl_lease *lease, uint64_t old) DAXL_HOLDS(RANGE);
 /* Spans out of the index once nothing waits for them; the range mutex held. */
@@ -154,15 +159,10 @@ void daxl_writers_drain(struct daxl_range_lock *rl) DAXL_WAITS;
 /* What a break has kept for when nothing is held. */
 void daxl_limbo_links_free(struct daxl_limbo_links *links) DAXL_WAITS;
 
-/* The lease's pieces: the first that is left, and the one after. Range mutex held. */
+/* The first of the lease's pieces that is left; the others follow by next_of_lease. Range mutex held. */
 static inline struct daxl_lease_span DAXL_HOLDS(RANGE) *daxl_lease_spans(struct daxl_lease *lease)
 {
-	return lease->first.start < lease->first.end ? &lease->first : lease->more;
-}
-
-static inline struct daxl_lease_span DAXL_HOLDS(RANGE) *daxl_lease_span_after(const struct daxl_lease_span *span)
-{
-	return span == &span->lease->first ? span->lease->more : span->next_of_lease;
+	return lease->first.start < lease->first.end ? &lease->first : lease->first.next_of_lease;
 }
 
 /* owners (owner.c) */
@@ -183,6 +183,18 @@ void daxl_event_close(struct daxl_domain *domain, struct daxl_event_node *node) 
 void daxl_event_signal(struct daxl_domain *domain);
 /* Lets asynchronous breaks that were woken make progress (abreak.c). */
 void daxl_abreaks_step(struct daxl_domain *domain) DAXL_WAITS;
+
+/* What the event of a break handle says; the events mutex held. */
+struct daxl_event daxl_abreak_event(struct daxl_event_node *node) DAXL_HOLDS(EVENTS);
+/* Blocks as recalls and events show them. */
+static inline void daxl_range_bytes(const struct daxl_domain *domain, daxl_fblk_t start, daxl_fblk_t end, off_t *ret_off,
+                                    off_t *ret_len)
+{
+	*ret_off = (off_t)daxl_blocks_to_bytes(start, domain->block_shift);
+	*ret_len = end == DAXL_FBLK_INF ? DAXL_TO_END : (off_t)daxl_blocks_to_bytes(end - start, domain->block_shift);
+}
+/* What the holder of a lease that is marked is told; a reference held. */
+struct daxl_recall daxl_lease_asked(const struct daxl_lease *lease);
 
 /* Around a holder's function: what it calls is not of the call that this thread is in. enter gives that one's toll, leave puts it back. */
 struct daxl_toll daxl_callback_enter(void);

@@ -35,11 +35,20 @@ static void split(struct daxl_lease_span *t, const struct daxl_lease_span *span,
 	}
 }
 
+/* Balance wants priorities that have nothing to do with the order: the address, mixed. */
+static uint64_t prio_of(const struct daxl_lease_span *span)
+{
+	uint64_t x = (uint64_t)(uintptr_t)span;
+
+	x = (x ^ (x >> 32)) * UINT64_C(0x9e3779b97f4a7c15);
+	return (x ^ (x >> 29)) * UINT64_C(0xbf58476d1ce4e5b9);
+}
+
 static struct daxl_lease_span *merge(struct daxl_lease_span *l, struct daxl_lease_span *r)
 {
 	if (!l || !r)
 		return l ? l : r;
-	if (l->prio > r->prio) {
+	if (prio_of(l) > prio_of(r)) {
 		l->right = merge(l->right, r);
 		update(l);
 		return l;
@@ -49,23 +58,16 @@ static struct daxl_lease_span *merge(struct daxl_lease_span *l, struct daxl_leas
 	return r;
 }
 
-/* Balance wants priorities that have nothing to do with the order: the address, mixed. */
-static uint32_t new_prio(const struct daxl_lease_span *span)
-{
-	uint64_t x = (uint64_t)(uintptr_t)span;
-
-	x = (x ^ (x >> 32)) * UINT64_C(0x9e3779b97f4a7c15);
-	x = (x ^ (x >> 29)) * UINT64_C(0xbf58476d1ce4e5b9);
-	return (uint32_t)(x >> 32);
-}
-
 void daxl_interval_insert(struct daxl_lease_span **root, struct daxl_lease_span *span)
 {
 	struct daxl_lease_span *l, *r;
 
 	span->left = span->right = NULL;
-	span->prio = new_prio(span);
-	update(span);
+	span->max_end = span->end;
+	if (!*root) {
+		*root = span;
+		return;
+	}
 	split(*root, span, &l, &r);
 	*root = merge(merge(l, span), r);
 }

@@ -9,6 +9,7 @@
 #define KNOWN_FLAGS                                                                                                    \
 	(DAXL_LEASE_EXCLUSIVE | DAXL_LEASE_STABLE | DAXL_LEASE_IMPLICIT_PIN | DAXL_LEASE_FILL_OK | DAXL_LEASE_NOWAIT | \
 	 DAXL_LEASE_QUEUE_EVENTS)
+#define ID_BATCH 64u
 
 int daxl_lease_check_opts(const struct daxl_lease_opts *opts)
 {
@@ -19,20 +20,11 @@ int daxl_lease_check_opts(const struct daxl_lease_opts *opts)
 	return 0;
 }
 
-static void init_event(struct daxl_lease *lease, struct daxl_event_node *node, int kind)
-{
-	node->lease = lease;
-	node->event.kind = kind;
-	node->event.lease = lease;
-	node->event.lease_id = lease->id;
-	node->event.arg = lease->arg;
-}
-
 int daxl_lease_create(const struct daxl_lease_params *params, struct daxl_lease **ret_lease)
 {
 	const struct daxl_lease_opts *opts = params->opts;
-	struct daxl_domain *domain = params->rl->domain;
-	struct daxl_lease *lease = daxl_alloc(sizeof(*lease));
+	const struct daxl_domain *domain = params->rl->domain;
+	struct daxl_lease *lease = daxl_slab_alloc(domain->slab, sizeof(*lease));
 
 	if (!lease)
 		return daxl_fail(ENOMEM, "no memory for a lease");
@@ -40,24 +32,22 @@ int daxl_lease_create(const struct daxl_lease_params *params, struct daxl_lease 
 		.word = opts->flags & DAXL_LEASE_IMPLICIT_PIN ? DAXL_LW_IMPLICIT : 0,
 		.key = params->rl->key,
 		.rl = params->rl,
-		.domain = domain,
 		.file = params->file,
-		.file_put = params->file_put,
-		.id = __atomic_add_fetch(&domain->ncreated, 1, __ATOMIC_RELAXED),
+		.ops = params->ops,
 		.owner = opts->owner,
 		.recall = opts->recall,
 		.fence = opts->fence,
 		.release = opts->release,
 		.arg = opts->arg,
 		.break_ms = opts->break_ms ? opts->break_ms : domain->break_ms,
-		.mode = opts->mode,
-		.flags = opts->flags & ~(uint32_t)DAXL_LEASE_NOWAIT,
+		.mode = (uint8_t)opts->mode,
+		.flags = (uint16_t)(opts->flags & ~(uint32_t)DAXL_LEASE_NOWAIT),
 		.start = params->start,
 		.end = params->end,
+		.first = { .lease = lease, .start = params->start, .end = params->end },
+		.ev_recall = { .kind = DAXL_EVENT_RECALL },
+		.ev_limbo = { .kind = DAXL_EVENT_LIMBO_DRAINED },
 	};
-	lease->first = (struct daxl_lease_span){ .lease = lease, .start = params->start, .end = params->end };
-	init_event(lease, &lease->ev_recall, DAXL_EVENT_RECALL);
-	init_event(lease, &lease->ev_limbo, DAXL_EVENT_LIMBO_DRAINED);
 	*ret_lease = lease;
 	return 0;
 }
@@ -69,26 +59,21 @@ void daxl_lease_give_credit(struct daxl_lease *lease)
 	unsigned slots = daxl_lease_take_credit(lease);
 
 	if (slots)
-		lease->credit_give(lease->credit_arg, slots);
+		lease->ops->give_credit(lease->file, slots);
 }
 
 void daxl_lease_discard(struct daxl_lease *lease)
 {
 	daxl_lease_give_credit(lease);
-	__atomic_fetch_add(&lease->domain->nfreed, 1, __ATOMIC_RELEASE);
-	daxl_free(lease);
+	daxl_slab_free(lease->rl->domain->slab, lease, sizeof(*lease));
 }
 
-void daxl_lease_set_credit(struct daxl_lease *lease, unsigned slots, void (*give)(void *arg, unsigned slots), void *arg)
+void daxl_lease_set_credit(struct daxl_lease *lease, unsigned slots)
 {
-	if (!lease->credit_give) { /* at the grant; never changed after it */
-		lease->credit_arg = arg;
-		lease->credit_give = give;
-	}
-	unsigned old = __atomic_exchange_n(&lease->credit, slots, __ATOMIC_SEQ_CST);
+	unsigned old = __atomic_exchange_n(&lease->credit, (uint16_t)slots, __ATOMIC_SEQ_CST);
 
 	if (old)
-		give(arg, old); /* two commits refilled at once */
+		lease->ops->give_credit(lease->file, old); /* two commits refilled at once */
 	/* A return that came first has found nothing to give. */
 	if (daxl_lw_load(&lease->word) & DAXL_LW_OVER)
 		daxl_lease_give_credit(lease);
@@ -103,13 +88,14 @@ static void DAXL_HOLDS(RANGE) insert_locked(struct daxl_lease *lease)
 {
 	struct daxl_range_lock *rl = lease->rl;
 
+	if (rl->last_id % ID_BATCH == 0)
+		rl->last_id = __atomic_fetch_add(&rl->domain->next_id, ID_BATCH, __ATOMIC_RELAXED);
+	lease->id = ++rl->last_id;
 	daxl_interval_insert(&rl->spans, &lease->first);
 	lease->indexed = true;
-	if (lease->flags & (DAXL_LEASE_STABLE | DAXL_LEASE_EXCLUSIVE)) {
-		lease->solid_counted = true;
+	if (lease->flags & DAXL_LEASE_SOLID)
 		__atomic_fetch_add(&rl->nsolid, 1, __ATOMIC_SEQ_CST);
-	}
-	__atomic_fetch_add(&rl->nspans, 1, __ATOMIC_SEQ_CST);
+	daxl_range_count_lease(rl, 1);
 }
 
 size_t DAXL_ALONE daxl_lease_grant_clauses(const struct daxl_lease *lease, struct daxl_clause *clauses)
@@ -201,7 +187,7 @@ DAXL_API int daxl_lease_pin(struct daxl_lease *lease)
 	return 0;
 }
 
-static void last_out(struct daxl_lease *lease);
+static void end(struct daxl_lease *lease);
 
 /* Whether the last pin has just gone of a lease whose blocks in limbo wait for that. */
 static bool drains_limbo(uint64_t w)
@@ -236,7 +222,7 @@ DAXL_API void daxl_lease_unpin(struct daxl_lease *lease)
 	if (drains_limbo(now))
 		unpin_limbo(lease, key);
 	else if (daxl_lw_is_last(now))
-		last_out(lease);
+		end(lease);
 	else
 		daxl_wake_key(key);
 }
@@ -254,7 +240,7 @@ void daxl_lease_unref(struct daxl_lease *lease)
 	uint64_t now = __atomic_sub_fetch(&lease->word, DAXL_LW_REF, __ATOMIC_SEQ_CST);
 
 	if (daxl_lw_is_last(now))
-		last_out(lease);
+		end(lease);
 }
 
 bool daxl_lease_try_ref(struct daxl_lease *lease)
@@ -269,20 +255,22 @@ bool daxl_lease_try_ref(struct daxl_lease *lease)
 }
 
 /*
- * {ENDED, no pins, no references}: this thread alone is left. Once the file is put, file and pool may be gone at any moment, so that comes last, and
+ * This thread alone is left. Once the file is put, file and pool may be gone at any moment, so that comes last, and
  * whoever has closed the pool knows that all release functions have returned.
  */
-static void last_out(struct daxl_lease *lease)
+static void end(struct daxl_lease *lease)
 {
 	struct daxl_range_lock *rl = lease->rl;
+	const struct daxl_lease_ops *ops = lease->ops;
+	void *file = lease->file;
 
 	daxl_lease_drain_limbo(lease);
-	if (lease->indexed) { /* else it was taken out by who came before in the word */
+	if (lease->indexed) { /* else it was taken out by who came before in the word, and who waited for it has been woken */
 		daxl_mutex_lock(&rl->mutex);
 		daxl_lease_unindex_locked(lease);
 		daxl_mutex_unlock(&rl->mutex);
+		daxl_wake_key_looked(lease->key);
 	}
-	daxl_wake_key(lease->key);
 	daxl_lease_give_credit(lease);
 	if (lease->release) {
 		struct daxl_toll outer = daxl_callback_enter();
@@ -290,24 +278,32 @@ static void last_out(struct daxl_lease *lease)
 		lease->release(lease->arg);
 		daxl_callback_leave(outer);
 	}
-	__atomic_fetch_add(&lease->domain->nfreed, 1, __ATOMIC_RELEASE);
-	lease->file_put(lease->file);
-	daxl_free(lease);
+	daxl_slab_free(rl->domain->slab, lease, sizeof(*lease));
+	ops->put(file);
 }
 
 DAXL_API void daxl_lease_free(struct daxl_lease *lease)
 {
 	if (!lease)
 		return;
-	struct daxl_domain *domain = lease->domain;
+	uint64_t w = daxl_lw_load(&lease->word);
 
-	if (!(daxl_lw_load(&lease->word) & DAXL_LW_RETURNED))
+	if (!(w & DAXL_LW_RETURNED)) {
 		(void)daxl_lease_return(lease);
-	if (!(daxl_lease_flags(lease) & DAXL_LEASE_QUEUE_EVENTS)) {
-		if (daxl_lw_is_last(__atomic_or_fetch(&lease->word, DAXL_LW_ENDED, __ATOMIC_SEQ_CST)))
-			last_out(lease);
+		w = daxl_lw_load(&lease->word);
+	}
+	/* Nobody has it, and nobody can find it: so it stays, and no step is needed to say that it has ended. */
+	if ((w & (DAXL_LW_PINS | DAXL_LW_REFS | DAXL_LW_LIMBO)) == 0 && !lease->indexed) {
+		end(lease);
 		return;
 	}
+	if (!(daxl_lease_flags(lease) & DAXL_LEASE_QUEUE_EVENTS)) {
+		if (daxl_lw_is_last(__atomic_or_fetch(&lease->word, DAXL_LW_ENDED, __ATOMIC_SEQ_CST)))
+			end(lease);
+		return;
+	}
+	struct daxl_domain *domain = lease->rl->domain;
+
 	/* ENDED, and one more reference for this call: nothing is queued for the lease after that (daxl_event_queue looks). */
 	(void)__atomic_fetch_add(&lease->word, DAXL_LW_ENDED + DAXL_LW_REF, __ATOMIC_SEQ_CST);
 	if (daxl_event_unqueue(domain, &lease->ev_recall))

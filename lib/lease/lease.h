@@ -16,16 +16,20 @@ struct daxl_lease_span {
 	/* index links belong to interval.c */
 	struct daxl_lease_span *left, *right;
 	daxl_fblk_t max_end;
-	uint32_t prio;
 	struct daxl_lease_span *next_of_lease;
+};
+
+/* What the layers above do for a lease; file: as in its params. No lock held. */
+struct daxl_lease_ops {
+	void (*put)(void *file);                         /* once, at the very end */
+	void (*give_credit)(void *file, unsigned slots); /* log credit that is not needed any more */
 };
 
 struct daxl_lease_params {
 	struct daxl_range_lock *rl;
 	void *file;                     /* the in-core file: the lease holds it alive */
-	void (*file_put)(void *file);   /* called once at the very end, no lock held */
+	const struct daxl_lease_ops *ops;
 	daxl_fblk_t start, end;         /* DAXL_FBLK_INF: to infinity (READ) */
-	daxl_byte_t off, len;           /* as granted, bytes, for stat */
 	const struct daxl_lease_opts *opts; /* validated by daxl_lease_check_opts */
 };
 
@@ -65,8 +69,8 @@ bool daxl_lease_is_write(const struct daxl_lease *lease);
 bool daxl_lease_is_stale(const struct daxl_lease *lease); /* REVOKED, or RETURNED and drained: extents no longer mean anything */
 uint64_t daxl_lease_owner(const struct daxl_lease *lease);
 void *daxl_lease_file(const struct daxl_lease *lease);
-/* Log credit kept for one commit: opaque counter owned by ops/commit; put back by ops through this hook when the lease ends. */
-void daxl_lease_set_credit(struct daxl_lease *lease, unsigned slots, void (*give)(void *arg, unsigned slots), void *arg);
+/* Log credit kept for one commit, counted in slots; what the lease still has when it ends goes back through its ops. */
+void daxl_lease_set_credit(struct daxl_lease *lease, unsigned slots);
 unsigned daxl_lease_take_credit(struct daxl_lease *lease); /* what is kept; then 0 */
 
 /* The API calls daxl_lease_pin, _unpin, _return, _return_range, _downgrade, _stat, _state, _free of <daxlayout/lease.h> are implemented in this folder directly

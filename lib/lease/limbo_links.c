@@ -172,13 +172,13 @@ static void DAXL_HOLDS(RANGE) make_locked(struct daxl_limbo_links *links, struct
 	} while (!daxl_lw_swap(&l->word, &w, w | DAXL_LW_LIMBO));
 	if (!(w & DAXL_LW_LIMBO)) {
 		daxl_lease_over_locked(l, w);
-		daxl_tally_event(l->domain->tally, DAXL_TALLY_REVOKED_LIMBO, 1);
+		daxl_tally_event(l->rl->domain->tally, DAXL_TALLY_REVOKED_LIMBO, 1);
 	}
 	daxl_spans_cut_locked(l, links->start, links->end, &maker->spare);
 	daxl_spans_bounds_locked(l);
 	if (daxl_lw_busy(w | DAXL_LW_LIMBO)) {
 		add_link(l, maker->link);
-		daxl_tally_event(l->domain->tally, DAXL_TALLY_LIMBO_BLOCKS, daxl_limbo_enter(maker->link->limbo));
+		daxl_tally_event(l->rl->domain->tally, DAXL_TALLY_LIMBO_BLOCKS, daxl_limbo_enter(maker->link->limbo));
 		maker->link = NULL;
 	} else {
 		daxl_lease_unindex_locked(l);

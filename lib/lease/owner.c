@@ -19,7 +19,7 @@ static struct daxl_lease **bucket_of(struct daxl_domain *domain, uint64_t owner)
 
 void daxl_owner_add_recalled(struct daxl_lease *lease)
 {
-	struct daxl_domain *domain = lease->domain;
+	struct daxl_domain *domain = lease->rl->domain;
 	struct daxl_lease **head = bucket_of(domain, lease->owner);
 
 	daxl_mutex_assert_held(&lease->rl->mutex);
@@ -37,7 +37,7 @@ void daxl_owner_add_recalled(struct daxl_lease *lease)
 
 void daxl_owner_del_recalled(struct daxl_lease *lease)
 {
-	struct daxl_domain *domain = lease->domain;
+	struct daxl_domain *domain = lease->rl->domain;
 
 	daxl_mutex_assert_held(&lease->rl->mutex);
 	if (lease->owner == 0)

@@ -21,7 +21,7 @@ DAXL_API int daxl_lease_state(const struct daxl_lease *lease)
 static uint64_t DAXL_HOLDS(RANGE) range_len(const struct daxl_lease *lease)
 {
 	return lease->end == DAXL_FBLK_INF ? (uint64_t)DAXL_TO_END
-	                                   : daxl_blocks_to_bytes(lease->end - lease->start, lease->domain->block_shift);
+	                                   : daxl_blocks_to_bytes(lease->end - lease->start, lease->rl->domain->block_shift);
 }
 
 DAXL_API int daxl_lease_stat(struct daxl_lease *lease, struct daxl_lease_stat *ret_stat)
@@ -31,7 +31,7 @@ DAXL_API int daxl_lease_stat(struct daxl_lease *lease, struct daxl_lease_stat *r
 	daxl_mutex_lock(&lease->rl->mutex);
 	*ret_stat = (struct daxl_lease_stat){
 		.id = lease->id,
-		.off = daxl_blocks_to_bytes(lease->start, lease->domain->block_shift),
+		.off = daxl_blocks_to_bytes(lease->start, lease->rl->domain->block_shift),
 		.len = range_len(lease),
 		.mode = lease->mode,
 		.flags = lease->flags,
@@ -40,7 +40,7 @@ DAXL_API int daxl_lease_stat(struct daxl_lease *lease, struct daxl_lease_stat *r
 		.pins = daxl_lw_load(&lease->word) & DAXL_LW_PINS,
 		.owner = lease->owner,
 		.generation = lease->generation,
-		.epoch = lease->domain->epoch,
+		.epoch = lease->rl->domain->epoch,
 		.deadline_ns = lease->deadline_ns,
 	};
 	daxl_mutex_unlock(&lease->rl->mutex);
@@ -61,7 +61,7 @@ int daxl_lease_each_span(const struct daxl_lease *lease, int (*fn)(daxl_fblk_t s
 	for (;;) {
 		n = 0;
 		daxl_mutex_lock(&l->rl->mutex);
-		for (struct daxl_lease_span *s = daxl_lease_spans(l); s; s = daxl_lease_span_after(s)) {
+		for (struct daxl_lease_span *s = daxl_lease_spans(l); s; s = s->next_of_lease) {
 			if (n < cap)
 				copy[n] = (struct span_copy){ s->start, s->end };
 			n++;
@@ -90,7 +90,7 @@ bool daxl_lease_covers(const struct daxl_lease *lease, daxl_fblk_t start, daxl_f
 	daxl_nblk_t covered = 0;
 
 	daxl_mutex_lock(&l->rl->mutex);
-	for (struct daxl_lease_span *s = daxl_lease_spans(l); s; s = daxl_lease_span_after(s)) {
+	for (struct daxl_lease_span *s = daxl_lease_spans(l); s; s = s->next_of_lease) {
 		daxl_fblk_t from = daxl_max_u64(s->start, start), to = daxl_min_u64(s->end, end);
 
 		covered += from < to ? to - from : 0;
@@ -129,7 +129,7 @@ bool daxl_lease_holder_locked(const struct daxl_lease *l, struct daxl_holder *re
 	*ret = (struct daxl_holder){
 		.lease_id = l->id,
 		.owner = l->owner,
-		.off = daxl_blocks_to_bytes(l->start, l->domain->block_shift),
+		.off = daxl_blocks_to_bytes(l->start, l->rl->domain->block_shift),
 		.len = range_len(l),
 		.mode = l->mode,
 		.flags = l->flags,

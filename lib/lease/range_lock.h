@@ -33,8 +33,9 @@ struct daxl_range_lock {
 	struct daxl_limbo_link *limbo DAXL_GUARDED(RANGE); /* leases' blocks that are in limbo */
 	struct daxl_break *alone; /* atomic, queue.c: inside without a place in the queue; NULL: nobody, and who comes may; the mark: nobody may */
 	uint64_t next_ticket DAXL_GUARDED(RANGE);
-	/* read without the mutex (seq_cst), changed under it */
-	uint32_t nspans;
+	uint64_t last_id DAXL_GUARDED(RANGE); /* the last lease's, of a batch that is over at a multiple of its size */
+	/* read without the mutex, changed under it; seq_cst where nothing else is said */
+	uint32_t nspans;    /* leases with something in spans; an operation looks after it has closed its range, under the mutex */
 	uint32_t nsolid;    /* STABLE or EXCLUSIVE leases that are LIVE or RECALLED */
 	uint32_t nchanging; /* parts in the state changing */
 	uint32_t nsettling; /* grants that wait for counted writers */

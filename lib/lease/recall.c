@@ -198,7 +198,7 @@ static int DAXL_HOLDS(RANGE) mark_span(struct daxl_lease_span *span, void *arg)
 		if (!mark(l))
 			return 0;
 		l->seen = s->token;
-		l->reason = clause->reason;
+		l->reason = (uint8_t)clause->reason;
 		l->level = DAXL_BREAK_WRITE;
 		l->deadline_ns = s->now_ns + (uint64_t)l->break_ms * 1000000u;
 		l->asked_start = DAXL_FBLK_INF;
@@ -209,27 +209,12 @@ static int DAXL_HOLDS(RANGE) mark_span(struct daxl_lease_span *span, void *arg)
 		s->marked++;
 	}
 	if (!clause->reason || !l->reason)
-		l->reason = s->scan.brk->reason;
+		l->reason = (uint8_t)s->scan.brk->reason;
 	if (clause->level == DAXL_LEVEL_U)
 		l->level = DAXL_BREAK_UNMAP;
 	l->asked_start = daxl_min_u64(l->asked_start, daxl_max_u64(span->start, clause->start));
 	l->asked_end = daxl_max_u64(l->asked_end, daxl_min_u64(span->end, clause->end));
 	return 0;
-}
-
-/* What the holder will be told; all clauses have been looked at. */
-static void DAXL_HOLDS(RANGE) fill_event(struct daxl_lease *lease)
-{
-	unsigned shift = lease->domain->block_shift;
-	struct daxl_event *ev = &lease->ev_recall.event;
-
-	ev->off = (off_t)daxl_blocks_to_bytes(lease->asked_start, shift);
-	ev->len = lease->asked_end == DAXL_FBLK_INF
-	                  ? DAXL_TO_END
-	                  : (off_t)daxl_blocks_to_bytes(lease->asked_end - lease->asked_start, shift);
-	ev->level = lease->level;
-	ev->reason = (int)lease->reason;
-	ev->deadline_ns = lease->deadline_ns;
 }
 
 void daxl_break_mark_locked(struct daxl_break *brk, const struct daxl_clause *clauses, size_t n, struct daxl_lease **ret_notices,
@@ -239,28 +224,31 @@ void daxl_break_mark_locked(struct daxl_break *brk, const struct daxl_clause *cl
 
 	s.notices_tail = &s.notices;
 	(void)daxl_break_scan_locked(brk, clauses, n, &s.scan, mark_span);
-	for (struct daxl_lease *l = s.notices; l; l = l->notice_next)
-		fill_event(l);
 	*ret_notices = s.notices;
 	*ret_returned = s.returned;
 	daxl_toll.recalls += s.marked;
 	daxl_toll.breaks |= s.marked != 0;
 }
 
-static void call_holder(struct daxl_lease *lease)
+/* No lock needed: nothing of it changes after the mark. */
+struct daxl_recall DAXL_UNCHECKED daxl_lease_asked(const struct daxl_lease *lease)
 {
-	const struct daxl_event *ev = &lease->ev_recall.event; /* not changed after the mark */
 	struct daxl_recall recall = {
 		.lease_id = lease->id,
-		.off = ev->off,
-		.len = ev->len,
-		.level = ev->level,
-		.reason = ev->reason,
-		.deadline_ns = ev->deadline_ns,
+		.level = lease->level,
+		.reason = lease->reason,
+		.deadline_ns = lease->deadline_ns,
 	};
 
-	struct daxl_toll outer = daxl_callback_enter();
+	daxl_range_bytes(lease->rl->domain, lease->asked_start, lease->asked_end, &recall.off, &recall.len);
+	return recall;
+}
 
+static void call_holder(struct daxl_lease *lease)
+{
+	struct daxl_recall recall = daxl_lease_asked(lease);
+
+	struct daxl_toll outer = daxl_callback_enter();
 	lease->recall(lease, &recall, lease->arg);
 	daxl_callback_leave(outer);
 }
@@ -273,7 +261,7 @@ void daxl_notices_deliver(struct daxl_lease *notices)
 		next = l->notice_next;
 		DAXL_HOOK("recall:deliver");
 		if (daxl_lease_flags(l) & DAXL_LEASE_QUEUE_EVENTS)
-			daxl_event_queue(l->domain, &l->ev_recall);
+			daxl_event_queue(l->rl->domain, &l->ev_recall);
 		else if (l->recall && !(daxl_lw_load(&l->word) & DAXL_LW_ENDED)) /* whose handle is gone has nothing to give */
 			call_holder(l);
 		daxl_lease_unref(l);
@@ -290,7 +278,8 @@ void daxl_returned_finish(struct daxl_lease *returned)
 		if (!daxl_lw_busy(daxl_lw_load(&l->word)))
 			daxl_lease_unindex_locked(l);
 		daxl_mutex_unlock(&l->rl->mutex);
-		daxl_lease_after_return(l);
+		daxl_lease_after_return(l, daxl_lw_load(&l->word));
+		daxl_lease_unref(l);
 	}
 }
 
@@ -299,8 +288,6 @@ void daxl_recall_nowait(struct daxl_range_lock *rl, const struct daxl_clause *cl
 	struct daxl_break brk = { .nparts = 1, .domain = rl->domain, .owner = owner, .reason = reason };
 	struct daxl_lease *notices, *returned;
 
-	if (__atomic_load_n(&rl->nspans, __ATOMIC_SEQ_CST) == 0)
-		return;
 	brk.part[0].rl = rl;
 	daxl_mutex_lock(&rl->mutex);
 	daxl_break_mark_locked(&brk, clauses, n, &notices, &returned);

@@ -9,11 +9,11 @@ void daxl_lease_over_locked(struct daxl_lease *lease, uint64_t old)
 	struct daxl_range_lock *rl = lease->rl;
 
 	daxl_mutex_assert_held(&rl->mutex);
-	if (lease->solid_counted) {
-		lease->solid_counted = false;
+	if (old & DAXL_LW_OVER)
+		return;
+	if (lease->flags & DAXL_LEASE_SOLID)
 		__atomic_fetch_sub(&rl->nsolid, 1, __ATOMIC_SEQ_CST);
-	}
-	if ((old & DAXL_LW_RECALLED) && !(old & DAXL_LW_OVER))
+	if (old & DAXL_LW_RECALLED)
 		daxl_owner_del_recalled(lease);
 }
 
@@ -27,40 +27,38 @@ void daxl_lease_unindex_locked(struct daxl_lease *lease)
 		return;
 	lease->indexed = false;
 	for (struct daxl_lease_span *s = daxl_lease_spans(lease); s; s = next) {
-		next = daxl_lease_span_after(s);
+		next = s->next_of_lease;
 		daxl_interval_erase(&rl->spans, s);
 		if (s != &lease->first)
 			daxl_free(s);
 	}
-	lease->more = NULL;
+	lease->first.next_of_lease = NULL;
 	lease->first.end = lease->first.start;
-	__atomic_fetch_sub(&rl->nspans, 1, __ATOMIC_SEQ_CST);
+	daxl_range_count_lease(rl, -1);
 }
 
-bool daxl_lease_return_locked(struct daxl_lease *lease)
+uint64_t daxl_lease_return_locked(struct daxl_lease *lease)
 {
 	uint64_t w = daxl_lw_load(&lease->word);
 
 	daxl_mutex_assert_held(&lease->rl->mutex);
 	do {
 		if (w & DAXL_LW_RETURNED)
-			return false;
-	} while (!daxl_lw_swap(&lease->word, &w, (w | DAXL_LW_RETURNED) + DAXL_LW_REF));
+			return 0;
+	} while (!daxl_lw_swap(&lease->word, &w, w | DAXL_LW_RETURNED));
 	daxl_lease_over_locked(lease, w);
-	if (!daxl_lw_busy(w | DAXL_LW_RETURNED))
+	w |= DAXL_LW_RETURNED;
+	if (!daxl_lw_busy(w))
 		daxl_lease_unindex_locked(lease);
-	return true;
+	return w;
 }
 
-void daxl_lease_after_return(struct daxl_lease *lease)
+void daxl_lease_after_return(struct daxl_lease *lease, uint64_t w)
 {
-	uint64_t key = lease->key;
-
 	daxl_lease_give_credit(lease);
-	if (!daxl_lw_busy(daxl_lw_load(&lease->word)))
+	if ((w & DAXL_LW_LIMBO) && !daxl_lw_busy(w))
 		daxl_lease_drain_limbo(lease);
-	daxl_wake_key(key);
-	daxl_lease_unref(lease);
+	daxl_wake_key_looked(lease->key);
 }
 
 static int count_return(struct daxl_tally *tally, int rc)
@@ -73,12 +71,12 @@ DAXL_API int daxl_lease_return(struct daxl_lease *lease)
 {
 	DAXL_NEED(lease);
 	daxl_mutex_lock(&lease->rl->mutex);
-	bool did = daxl_lease_return_locked(lease);
+	uint64_t w = daxl_lease_return_locked(lease);
 
 	daxl_mutex_unlock(&lease->rl->mutex);
-	if (did)
-		daxl_lease_after_return(lease);
-	return count_return(lease->domain->tally, 0);
+	if (w)
+		daxl_lease_after_return(lease, w);
+	return count_return(lease->rl->domain->tally, 0);
 }
 
 void daxl_lease_drain_limbo(struct daxl_lease *lease)
@@ -88,7 +86,6 @@ void daxl_lease_drain_limbo(struct daxl_lease *lease)
 	daxl_mutex_lock(&lease->rl->mutex);
 	struct daxl_limbo_link *list = lease->limbo, *next;
 	bool told = list && (lease->flags & DAXL_LEASE_QUEUE_EVENTS);
-	daxl_fblk_t start = lease->start, end = lease->end;
 
 	lease->limbo = NULL;
 	for (struct daxl_limbo_link *l = list; l; l = l->next) {
@@ -102,21 +99,15 @@ void daxl_lease_drain_limbo(struct daxl_lease *lease)
 		daxl_limbo_put(l->limbo);
 		daxl_free(l);
 	}
-	if (told) {
-		unsigned shift = lease->domain->block_shift;
-
-		lease->ev_limbo.event.off = (off_t)daxl_blocks_to_bytes(start, shift);
-		lease->ev_limbo.event.len =
-			end == DAXL_FBLK_INF ? DAXL_TO_END : (off_t)daxl_blocks_to_bytes(end - start, shift);
-		daxl_event_queue(lease->domain, &lease->ev_limbo);
-	}
+	if (told)
+		daxl_event_queue(lease->rl->domain, &lease->ev_limbo);
 }
 
 /* Takes [start, end) out of the spans. spare: for a cut in the middle; *spare is NULL afterwards if it was used. */
 void daxl_spans_cut_locked(struct daxl_lease *lease, daxl_fblk_t start, daxl_fblk_t end, struct daxl_lease_span **spare)
 {
 	struct daxl_range_lock *rl = lease->rl;
-	struct daxl_lease_span *next, **link = &lease->more;
+	struct daxl_lease_span *next, **link = &lease->first.next_of_lease;
 
 	daxl_mutex_assert_held(&rl->mutex);
 	if (!lease->indexed)
@@ -124,7 +115,7 @@ void daxl_spans_cut_locked(struct daxl_lease *lease, daxl_fblk_t start, daxl_fbl
 	for (struct daxl_lease_span *s = daxl_lease_spans(lease); s; s = next) {
 		bool first = s == &lease->first;
 
-		next = daxl_lease_span_after(s);
+		next = s->next_of_lease;
 		if (s->end <= start || end <= s->start) {
 			if (!first)
 				link = &s->next_of_lease;
@@ -140,10 +131,7 @@ void daxl_spans_cut_locked(struct daxl_lease *lease, daxl_fblk_t start, daxl_fbl
 			*spare = NULL;
 			s->end = start;
 			*tail = (struct daxl_lease_span){ .lease = lease, .start = end, .end = old_end, .next_of_lease = next };
-			if (first)
-				lease->more = tail;
-			else
-				s->next_of_lease = tail;
+			s->next_of_lease = tail;
 			daxl_interval_insert(&rl->spans, tail);
 		} else if (old_start < start) {
 			s->end = start;
@@ -166,7 +154,7 @@ void daxl_spans_bounds_locked(struct daxl_lease *lease)
 {
 	daxl_fblk_t start = DAXL_FBLK_INF, end = 0;
 
-	for (struct daxl_lease_span *s = daxl_lease_spans(lease); s; s = daxl_lease_span_after(s)) {
+	for (struct daxl_lease_span *s = daxl_lease_spans(lease); s; s = s->next_of_lease) {
 		start = daxl_min_u64(start, s->start);
 		end = daxl_max_u64(end, s->end);
 	}
@@ -178,7 +166,7 @@ void daxl_spans_bounds_locked(struct daxl_lease *lease)
 
 static int return_blocks(struct daxl_lease *lease, daxl_fblk_t start, daxl_fblk_t end, struct daxl_lease_span **spare)
 {
-	bool returned = false;
+	uint64_t returned = 0;
 
 	daxl_mutex_lock(&lease->rl->mutex);
 	uint64_t w = daxl_lw_load(&lease->word);
@@ -196,15 +184,15 @@ static int return_blocks(struct daxl_lease *lease, daxl_fblk_t start, daxl_fblk_
 	}
 	daxl_mutex_unlock(&lease->rl->mutex);
 	if (returned)
-		daxl_lease_after_return(lease);
+		daxl_lease_after_return(lease, returned);
 	else
-		daxl_wake_key(lease->key);
+		daxl_wake_key_looked(lease->key);
 	return 0;
 }
 
 static int return_range(struct daxl_lease *lease, off_t off, off_t len)
 {
-	unsigned shift = lease->domain->block_shift;
+	unsigned shift = lease->rl->domain->block_shift;
 
 	if (off < 0 || len <= 0)
 		return daxl_fail(EINVAL, "offset %lld is negative or length %lld is not positive", (long long)off, (long long)len);
@@ -228,7 +216,7 @@ static int return_range(struct daxl_lease *lease, off_t off, off_t len)
 DAXL_API int daxl_lease_return_range(struct daxl_lease *lease, off_t off, off_t len)
 {
 	DAXL_NEED(lease);
-	struct daxl_tally *tally = lease->domain->tally;
+	struct daxl_tally *tally = lease->rl->domain->tally;
 
 	return count_return(tally, return_range(lease, off, len));
 }
@@ -243,12 +231,10 @@ static bool DAXL_HOLDS(RANGE) downgrade_locked(struct daxl_lease *lease, uint64_
 		lease->was_write = true;
 	if ((lease->flags & DAXL_LEASE_EXCLUSIVE) && (w & DAXL_LW_RECALLED))
 		lease->was_exclusive = true;
-	__atomic_store_n(&lease->mode, DAXL_LEASE_READ, __ATOMIC_RELAXED);
-	__atomic_store_n(&lease->flags, lease->flags & ~(uint32_t)DAXL_LEASE_EXCLUSIVE, __ATOMIC_RELAXED);
-	if (lease->solid_counted && !(lease->flags & DAXL_LEASE_STABLE)) {
-		lease->solid_counted = false;
+	if ((lease->flags & DAXL_LEASE_SOLID) == DAXL_LEASE_EXCLUSIVE)
 		__atomic_fetch_sub(&lease->rl->nsolid, 1, __ATOMIC_SEQ_CST);
-	}
+	__atomic_store_n(&lease->mode, DAXL_LEASE_READ, __ATOMIC_RELAXED);
+	__atomic_store_n(&lease->flags, (uint16_t)(lease->flags & ~DAXL_LEASE_EXCLUSIVE), __ATOMIC_RELAXED);
 	return was_write;
 }
 
@@ -268,6 +254,6 @@ DAXL_API int daxl_lease_downgrade(struct daxl_lease *lease)
 		return daxl_fail(ESTALE, "the lease is returned or revoked");
 	if (was_write)
 		daxl_lease_give_credit(lease);
-	daxl_wake_key(lease->key); /* a break may not be concerned any more */
+	daxl_wake_key_looked(lease->key); /* a break may not be concerned any more */
 	return 0;
 }

@@ -11,7 +11,8 @@
  *   2. A recall goes from LIVE to RECALLED only, and takes the notice's reference in the same step.
  *   3. The step that leaves {not LIVE, no pins} wakes; so does return. A waiter looks under the range mutex.
  *   4. After the step that gives a pin back, only the wait table is touched, by a key loaded before, unless that step made
- *      {ENDED, no pins, no references} true: then this thread alone unlinks and frees.
+ *      {ENDED, no pins, no references} true: then this thread alone unlinks and frees. A handle freed when there is
+ *      nobody left, and the index does not have the lease any more either, needs no such step.
  *   5. Whoever will touch the lease later holds a reference.
  *   6. IMPLICIT_PIN is no count but a predicate: busy until RETURNED or FENCED.
  *   7. After a fence pins make nothing busy; after limbo they keep the limbo blocks and hold up U breaks over what is left.

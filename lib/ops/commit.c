@@ -12,11 +12,11 @@
 #include "ops/extents.h"
 #include "ops/ops.h"
 
-static void give_credit(void *arg, unsigned slots)
+void daxl_commit_credit_give(void *file, unsigned slots)
 {
-	struct daxl_pool *pool = arg;
+	const struct daxl_inode *ino = file;
 
-	daxl_log_credit_give(pool->log, slots);
+	daxl_log_credit_give(ino->pool->log, slots);
 }
 
 /* Credit for one commit; runs checkpoints as the log asks for them. */
@@ -44,7 +44,7 @@ int daxl_commit_credit_keep(struct daxl_lease *lease, struct daxl_pool *pool)
 	int rc = take_commit_credit(pool);
 
 	if (!rc)
-		daxl_lease_set_credit(lease, DAXL_COMMIT_SLOTS, give_credit, pool);
+		daxl_lease_set_credit(lease, DAXL_COMMIT_SLOTS);
 	return rc;
 }
 
@@ -271,7 +271,7 @@ int daxl_do_commit(struct daxl_lease *lease, uint64_t off, uint64_t len, uint64_
 	if (slots)
 		daxl_log_credit_give(ino->pool->log, slots);
 	if (daxl_lease_may_commit(lease) && take_commit_credit(ino->pool) == 0)
-		daxl_lease_set_credit(lease, DAXL_COMMIT_SLOTS, give_credit, ino->pool);
+		daxl_lease_set_credit(lease, DAXL_COMMIT_SLOTS);
 	return rc;
 }
 

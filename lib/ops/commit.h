@@ -11,5 +11,7 @@
 
 /* Takes credit and leaves it with the lease, which gives it back when it ends. Nothing may be held. -ENOSPC. */
 int daxl_commit_credit_keep(struct daxl_lease *lease, struct daxl_pool *pool);
+/* Gives it back to the log of the lease's file. */
+void daxl_commit_credit_give(void *file, unsigned slots);
 
 #endif

@@ -200,6 +200,8 @@ static void put_file(void *file)
 	daxl_inode_put(file);
 }
 
+static const struct daxl_lease_ops lease_ops = { .put = put_file, .give_credit = daxl_commit_credit_give };
+
 /* The blocks a lease over [off, off + len) covers; a WRITE lease to the end stops at the size. */
 static int lease_range(struct daxl_file *file, uint64_t off, uint64_t len, bool write, daxl_fblk_t *ret_start,
                        daxl_fblk_t *ret_end)
@@ -238,28 +240,39 @@ static struct daxl_wait grant_wait(struct daxl_file *file, const struct daxl_lea
 	return wait;
 }
 
+/* The grant as an operation. */
+static int grant_waiting(struct grant_op *g, struct daxl_file *file, const struct daxl_lease_opts *opts)
+{
+	struct daxl_wait wait = grant_wait(file, opts);
+	uint64_t started_ns = daxl_now_ns();
+	int rc = daxl_op_init(&g->op, &grant_recipe, file->ino, NULL, &wait, NULL);
+
+	g->op.brk.hold_err = EAGAIN;
+	g->op.before_open = become_lease;
+	if (!rc)
+		rc = daxl_op_run(&g->op);
+	if (daxl_toll.waits)
+		daxl_tally_time(file->pool->tally, DAXL_HISTOGRAM_GRANT_WAIT, daxl_now_ns() - started_ns);
+	return rc;
+}
+
 int daxl_do_acquire(struct daxl_file *file, uint64_t off, uint64_t len, const struct daxl_lease_opts *opts,
                     struct daxl_lease **ret_lease)
 {
 	struct daxl_inode *ino = file->ino;
-	unsigned shift = file->pool->block_shift;
 	struct grant_op g; /* op is not cleared: daxl_op_init fills what is read */
-	struct daxl_wait wait;
 
 	g.write = opts->mode == DAXL_LEASE_WRITE;
 	int rc = lease_range(file, off, len, g.write, &g.start, &g.end);
 
 	if (rc)
 		return rc;
-	uint64_t first = daxl_blocks_to_bytes(g.start, shift);
 	struct daxl_lease_params params = {
 		.rl = ino->rl,
 		.file = ino,
-		.file_put = put_file,
+		.ops = &lease_ops,
 		.start = g.start,
 		.end = g.end,
-		.off = first,
-		.len = g.end == DAXL_FBLK_INF ? (uint64_t)DAXL_TO_END : daxl_blocks_to_bytes(g.end - g.start, shift),
 		.opts = opts,
 	};
 
@@ -269,18 +282,8 @@ int daxl_do_acquire(struct daxl_file *file, uint64_t off, uint64_t len, const st
 	if (g.write)
 		rc = daxl_commit_credit_keep(g.lease, file->pool);
 	daxl_inode_ref(ino);
-	if (!rc && !daxl_lease_try_grant(g.lease, map_is_ready, &g)) {
-		uint64_t started_ns = daxl_now_ns();
-
-		wait = grant_wait(file, opts);
-		rc = daxl_op_init(&g.op, &grant_recipe, ino, NULL, &wait, NULL);
-		g.op.brk.hold_err = EAGAIN;
-		g.op.before_open = become_lease;
-		if (!rc)
-			rc = daxl_op_run(&g.op);
-		if (daxl_toll.waits)
-			daxl_tally_time(file->pool->tally, DAXL_HISTOGRAM_GRANT_WAIT, daxl_now_ns() - started_ns);
-	}
+	if (!rc && !daxl_lease_try_grant(g.lease, map_is_ready, &g))
+		rc = grant_waiting(&g, file, opts);
 	if (rc) {
 		daxl_lease_discard(g.lease);
 		daxl_inode_put(ino);

@@ -146,11 +146,12 @@ inline drain_limbo(l) {
 inline last_out(l) {
 	drain_limbo(l);
 	if
-	:: indexed[l] -> d_step { !mutex -> indexed[l] = false }
+	:: indexed[l] ->
+		d_step { !mutex -> indexed[l] = false };
+		wake()
 	:: else
 	fi;
-	wake();
-	d_step { assert(!freed[l] && LAST(l) && links[l] == 0); freed[l] = true }
+	d_step { assert(!freed[l] && pins[l] == 0 && refs[l] == 0 && links[l] == 0); freed[l] = true }
 }
 inline unref(l) {
 	d_step { assert(!freed[l] && refs[l] > 0); refs[l]--; last = LAST(l) }
@@ -214,29 +215,35 @@ inline do_return(l) {
 		did = !ret[l];
 		if
 		:: did ->
-			ret[l] = true;
-			refs[l]++
+			ret[l] = true
 		:: else
 		fi;
 		nl = BUSY(l);
-		if :: did && !nl -> indexed[l] = false :: else fi
+		if :: did && !nl -> indexed[l] = false :: else fi;
+		dr = lim[l] && !nl
 	}
 	if
 	:: did ->
 #ifndef M_LIMBO_NO_DRAIN_AT_RETURN
-		if :: !BUSY(l) -> drain_limbo(l) :: else fi;
+		if :: dr -> drain_limbo(l) :: else fi;
 #endif
 #ifndef M_RETURN_NO_WAKE
-		wake();
+		wake()
 #endif
-		unref(l)
 	:: else
 	fi;
 	atomic { CLEAR }
 }
 inline do_free(l) {
-	d_step { assert(!freed[l]); ended[l] = true; last = LAST(l) }
-	if :: last -> last_out(l) :: else fi;
+	/* Nobody has it and nobody can find it: the word is not told. */
+	d_step { assert(!freed[l]); did = (ret[l] && pins[l] == 0 && refs[l] == 0 && !lim[l]) }
+	did = did && !indexed[l];
+	if
+	:: did -> last_out(l)
+	:: else ->
+		d_step { ended[l] = true; last = LAST(l) }
+		if :: last -> last_out(l) :: else fi
+	fi;
 	atomic { CLEAR }
 }
 

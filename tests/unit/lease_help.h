@@ -33,6 +33,7 @@
 struct file {
 	struct daxl_range_lock rl;
 	int refs; /* leases that hold it */
+	unsigned credit; /* that has come back */
 };
 
 static struct daxl_domain *domain;
@@ -97,11 +98,20 @@ static void put_file(void *arg)
 	ADD(f->refs, -1);
 }
 
+static void give_credit(void *arg, unsigned slots)
+{
+	struct file *f = arg;
+
+	ADD(f->credit, slots);
+}
+
+static const struct daxl_lease_ops file_ops = { .put = put_file, .give_credit = give_credit };
+
 HELP struct daxl_lease *create_lease(struct file *f, uint64_t start, uint64_t end, const struct daxl_lease_opts *opts)
 {
 	struct daxl_lease_opts none = DAXL_LEASE_OPTS_INIT;
 	struct daxl_lease_params params = {
-		.rl = &f->rl, .file = f, .file_put = put_file, .start = start, .end = end, .opts = opts ? opts : &none
+		.rl = &f->rl, .file = f, .ops = &file_ops, .start = start, .end = end, .opts = opts ? opts : &none
 	};
 	struct daxl_lease *lease;
 
