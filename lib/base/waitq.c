@@ -17,6 +17,9 @@
 #define BUCKETS 256u
 #define SPINS 100u
 
+/* What daxl_waiter.state says. Only a waiter that is ASLEEP needs the kernel to be told. */
+enum { ARMED, ASLEEP, SIGNALED };
+
 struct bucket {
 	DAXL_CACHE_ALIGNED uint32_t count; /* entries; changed under mutex, read without */
 	DAXL_MUTEX(BUCKET) mutex;
@@ -47,7 +50,7 @@ static struct bucket *bucket_of(uint64_t key)
 void daxl_waiter_init(struct daxl_waiter *waiter, void (*notify)(struct daxl_waiter *waiter))
 {
 	pthread_once(&once, init_table);
-	waiter->signaled = 0;
+	waiter->state = ARMED;
 	waiter->nkeys = 0;
 	waiter->notify = notify;
 }
@@ -92,13 +95,13 @@ void daxl_waiter_remove(struct daxl_waiter *waiter)
 void daxl_waiter_arm(struct daxl_waiter *waiter)
 {
 	/* An exchange: if it takes back a waker's mark, what that waker changed is seen. */
-	(void)__atomic_exchange_n(&waiter->signaled, 0, __ATOMIC_SEQ_CST);
+	(void)__atomic_exchange_n(&waiter->state, ARMED, __ATOMIC_SEQ_CST);
 	daxl_full_fence();
 }
 
 static bool is_signaled(const struct daxl_waiter *waiter)
 {
-	return __atomic_load_n(&waiter->signaled, __ATOMIC_SEQ_CST) != 0;
+	return __atomic_load_n(&waiter->state, __ATOMIC_SEQ_CST) == SIGNALED;
 }
 
 /* A hand-over that is under way takes less than a sleep. */
@@ -115,15 +118,18 @@ static bool spin(const struct daxl_waiter *waiter)
 int daxl_waiter_sleep(struct daxl_waiter *waiter, uint64_t deadline_ns)
 {
 	struct timespec ts = { .tv_sec = (time_t)(deadline_ns / 1000000000u), .tv_nsec = (long)(deadline_ns % 1000000000u) };
+	uint32_t armed = ARMED;
 	int saved = errno, rc = 0;
 
 	daxl_assert_no_locks();
 	if (spin(waiter))
 		return 0;
+	/* Fails if it is SIGNALED by now. */
+	(void)__atomic_compare_exchange_n(&waiter->state, &armed, ASLEEP, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 	while (!is_signaled(waiter) && rc == 0)
 		/* BITSET: the deadline is a point of CLOCK_MONOTONIC. Signals end the call, not the sleep. */
-		if (syscall(SYS_futex, &waiter->signaled, FUTEX_WAIT_BITSET_PRIVATE, 0, deadline_ns == UINT64_MAX ? NULL : &ts,
-		            NULL, FUTEX_BITSET_MATCH_ANY) != 0 &&
+		if (syscall(SYS_futex, &waiter->state, FUTEX_WAIT_BITSET_PRIVATE, ASLEEP,
+		            deadline_ns == UINT64_MAX ? NULL : &ts, NULL, FUTEX_BITSET_MATCH_ANY) != 0 &&
 		    errno == ETIMEDOUT)
 			rc = -ETIMEDOUT;
 	errno = saved;
@@ -136,8 +142,8 @@ static void tell(struct daxl_waiter *waiter)
 
 	if (waiter->notify)
 		waiter->notify(waiter);
-	else if (__atomic_exchange_n(&waiter->signaled, 1, __ATOMIC_SEQ_CST) == 0)
-		syscall(SYS_futex, &waiter->signaled, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+	else if (__atomic_exchange_n(&waiter->state, SIGNALED, __ATOMIC_SEQ_CST) == ASLEEP)
+		syscall(SYS_futex, &waiter->state, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
 	errno = saved;
 }
 

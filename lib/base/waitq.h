@@ -25,7 +25,7 @@ struct daxl_waiter_entry { /* guarded by its bucket's lock */
 	uint64_t key;
 };
 struct daxl_waiter {
-	uint32_t signaled; /* futex word */
+	uint32_t state; /* futex word: armed, asleep or signaled */
 	unsigned nkeys;
 	void (*notify)(struct daxl_waiter *waiter); /* NULL: a thread sleeps */
 	struct daxl_waiter_entry entry[DAXL_WAITER_KEYS];
