@@ -50,18 +50,20 @@ void daxl_range_lock_destroy(struct daxl_range_lock *rl) DAXL_TAKES(FILE); /* no
 /* Whether nothing is in it: no lease, no blocks in limbo, no break. That stays so while nobody can reach the file. */
 bool daxl_range_lock_is_idle(struct daxl_range_lock *rl) DAXL_TAKES(RANGE);
 
-/* Counts the calling thread, and says where. */
-static inline uint64_t *daxl_writer_count(struct daxl_range_lock *rl)
+/* Counts the calling thread, at *ret_count. True: nothing of the file is being changed, so that it is in. Never waits. */
+static inline bool daxl_writer_try(struct daxl_range_lock *rl, uint64_t **ret_count)
 {
 	struct daxl_writer_stripe *stripe = &rl->stripes[daxl_thread_number() % DAXL_WRITER_STRIPES];
 	uint64_t *count = &stripe->count[__atomic_load_n(&rl->parity, __ATOMIC_SEQ_CST) & 1u];
 
 	__atomic_fetch_add(count, 1, __ATOMIC_SEQ_CST);
 	DAXL_HOOK("writer:counted");
-	return count;
+	*ret_count = count;
+	/* Pairs with the seq_cst mark in daxl_break_change: either we see the mark, or it sees our count. */
+	return daxl_likely(__atomic_load_n(&rl->nchanging, __ATOMIC_SEQ_CST) == 0);
 }
 
-/* The slow half of daxl_writer_enter: counted at *count, while some range of the file is being changed. */
+/* The slow half of daxl_writer_enter, after daxl_writer_try was false. */
 int daxl_writer_enter_changing(struct daxl_range_lock *rl, daxl_fblk_t start, daxl_fblk_t end, uint64_t **count) DAXL_WAITS;
 /* Wakes who waits for the writers to leave. */
 void daxl_writers_wake(struct daxl_range_lock *rl) DAXL_TAKES(BUCKET);
@@ -74,9 +76,7 @@ void daxl_writers_wake(struct daxl_range_lock *rl) DAXL_TAKES(BUCKET);
  */
 static inline int DAXL_WAITS daxl_writer_enter(struct daxl_range_lock *rl, daxl_fblk_t start, daxl_fblk_t end, uint64_t **ret_count)
 {
-	*ret_count = daxl_writer_count(rl);
-	/* Pairs with the seq_cst mark in daxl_break_change: either we see the mark, or it sees our count. */
-	return daxl_likely(__atomic_load_n(&rl->nchanging, __ATOMIC_SEQ_CST) == 0) ? 0 : daxl_writer_enter_changing(rl, start, end, ret_count);
+	return daxl_writer_try(rl, ret_count) ? 0 : daxl_writer_enter_changing(rl, start, end, ret_count);
 }
 
 static inline void DAXL_TAKES(BUCKET) daxl_writer_leave(struct daxl_range_lock *rl, uint64_t *count)
@@ -87,13 +87,12 @@ static inline void DAXL_TAKES(BUCKET) daxl_writer_leave(struct daxl_range_lock *
 		daxl_writers_wake(rl);
 }
 
-/* The slow half of daxl_solid_conflict. */
-bool daxl_solid_search(struct daxl_range_lock *rl, daxl_fblk_t start, daxl_fblk_t end, uint64_t owner) DAXL_TAKES(RANGE);
-/* While counted: whether a STABLE or EXCLUSIVE lease of another owner than owner (0 matches nobody) overlaps; one load when the file has none. */
-static inline bool DAXL_TAKES(RANGE) daxl_solid_conflict(struct daxl_range_lock *rl, daxl_fblk_t start, daxl_fblk_t end, uint64_t owner)
+/* While counted: whether the file has a STABLE or EXCLUSIVE lease; and whether one of another owner than owner (0 matches nobody) overlaps. */
+static inline bool daxl_has_solid(const struct daxl_range_lock *rl)
 {
-	return daxl_unlikely(__atomic_load_n(&rl->nsolid, __ATOMIC_SEQ_CST) != 0) && daxl_solid_search(rl, start, end, owner);
+	return __atomic_load_n(&rl->nsolid, __ATOMIC_SEQ_CST) != 0;
 }
+bool daxl_solid_conflict(struct daxl_range_lock *rl, daxl_fblk_t start, daxl_fblk_t end, uint64_t owner) DAXL_TAKES(RANGE);
 
 /* Who holds or pins what in the range: fills up to max, returns how many there are. */
 size_t daxl_range_holders(struct daxl_range_lock *rl, daxl_fblk_t start, daxl_fblk_t end, unsigned block_shift,

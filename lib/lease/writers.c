@@ -88,14 +88,15 @@ static void wait_while_changing(struct daxl_range_lock *rl, daxl_fblk_t start, d
 
 int daxl_writer_enter_changing(struct daxl_range_lock *rl, daxl_fblk_t start, daxl_fblk_t end, uint64_t **count)
 {
-	while (is_changing(rl, start, end)) {
+	do {
+		if (!is_changing(rl, start, end))
+			return 0;
 		daxl_writer_leave(rl, *count);
 		/* Whoever changes the range may have to wait for a grace period. */
 		if (daxl_rcu_read_ongoing())
 			return daxl_fail(EDEADLK, "would wait for another operation inside an RCU read section");
 		wait_while_changing(rl, start, end);
-		*count = daxl_writer_count(rl);
-	}
+	} while (!daxl_writer_try(rl, count));
 	return 0;
 }
 
@@ -113,12 +114,21 @@ static uint64_t side_count(const struct daxl_range_lock *rl, unsigned side)
 	return n;
 }
 
+static bool any_counted(const struct daxl_range_lock *rl)
+{
+	uint64_t any = 0;
+
+	for (unsigned i = 0; i < DAXL_WRITER_STRIPES; i++)
+		any |= __atomic_load_n(&rl->stripes[i].count[0], __ATOMIC_SEQ_CST) | __atomic_load_n(&rl->stripes[i].count[1], __ATOMIC_SEQ_CST);
+	return any != 0;
+}
+
 void daxl_writers_drain(struct daxl_range_lock *rl)
 {
 	struct daxl_waiter waiter;
 
 	/* Nobody changes sides while counted, so one look at each count is enough; who counts after it sees the mark. */
-	if (side_count(rl, 0) + side_count(rl, 1) == 0)
+	if (!any_counted(rl))
 		return;
 	daxl_waiter_init(&waiter, NULL);
 	daxl_waiter_add(&waiter, rl->key);
@@ -172,8 +182,10 @@ static int DAXL_HOLDS(RANGE) is_solid(struct daxl_lease_span *span, void *arg)
 	       !(*owner && l->owner == *owner);
 }
 
-bool daxl_solid_search(struct daxl_range_lock *rl, daxl_fblk_t start, daxl_fblk_t end, uint64_t owner)
+bool daxl_solid_conflict(struct daxl_range_lock *rl, daxl_fblk_t start, daxl_fblk_t end, uint64_t owner)
 {
+	if (!daxl_has_solid(rl))
+		return false;
 	daxl_mutex_lock(&rl->mutex);
 	bool conflict = daxl_interval_each(rl->spans, start, end, is_solid, &owner);
 

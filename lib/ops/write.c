@@ -23,6 +23,7 @@ struct write_op {
 	uint64_t off, len;
 	bool append;
 	bool atomic; /* all of it into new blocks: wholly there after a crash, or not at all */
+	bool planned; /* plan has been asked */
 };
 
 /*
@@ -133,16 +134,29 @@ static inline int write_in_place(struct daxl_file *file, struct daxl_iov *it, ui
 	daxl_fblk_t end = daxl_bytes_to_blocks_up(off + it->left, pool->block_shift);
 	struct daxl_range_lock *rl = ino->rl;
 	uint64_t *count;
-	bool done = false;
-	int rc = daxl_writer_enter(rl, start, end, &count);
 
-	if (rc)
-		return rc;
-	if (!daxl_solid_conflict(rl, start, end, owner)) {
-		daxl_rcu_read_lock();
-		done = store_in_place(pool, daxl_version_get(ino), start, end, it, off);
+	daxl_rcu_read_lock();
+	if (off + it->left > daxl_version_get(ino)->size) { /* a look in passing, before anything is counted */
 		daxl_rcu_read_unlock();
+		return 0;
 	}
+	bool in = daxl_writer_try(rl, &count);
+
+	if (daxl_unlikely(!in || daxl_has_solid(rl))) { /* outside of the read section: this may wait */
+		daxl_rcu_read_unlock();
+		int rc = in ? 0 : daxl_writer_enter_changing(rl, start, end, &count);
+
+		if (rc)
+			return rc;
+		if (daxl_solid_conflict(rl, start, end, owner)) {
+			daxl_writer_leave(rl, count);
+			return 0;
+		}
+		daxl_rcu_read_lock();
+	}
+	bool done = store_in_place(pool, daxl_version_get(ino), start, end, it, off);
+
+	daxl_rcu_read_unlock();
 	if (done)
 		daxl_media_fence(pool->media);
 	daxl_writer_leave(rl, count);
@@ -189,6 +203,21 @@ static int plan_run(daxl_fblk_t at, const struct daxl_run *run, void *arg)
 	return 0;
 }
 
+/*
+ * Nobody stores in place behind the size. So a write that begins there, touching no block before it, need not have the writers out. Where the first plan said so
+ * and the file has grown meanwhile, the operation goes round once more.
+ */
+static void plan_alone(struct write_op *w, uint64_t size, daxl_fblk_t start)
+{
+	struct daxl_op *op = &w->op;
+	bool alone = w->atomic || op->brk.held || daxl_offset_in_block(size, op->shift) != 0 || daxl_op_bytes(op, start) < size;
+
+	if (w->planned && alone && !op->alone)
+		daxl_op_close(op, 0, 0, DAXL_FBLK_INF); /* more than is closed */
+	op->alone = alone || (w->planned && op->alone);
+	w->planned = true;
+}
+
 static int plan_write(struct daxl_op *op)
 {
 	struct write_op *w = daxl_container_of(op, struct write_op, op);
@@ -204,6 +233,7 @@ static int plan_write(struct daxl_op *op)
 	daxl_fblk_t start = daxl_op_blk_down(op, w->off), end = daxl_op_blk_up(op, w->off + w->len);
 	struct write_walk ww = { .w = w, .off = w->off, .end = w->off + w->len };
 
+	plan_alone(w, v->size, start);
 	daxl_op_plan_growth(op, 0, w->off + w->len);
 	if (w->atomic) {
 		daxl_op_clause(op, 0, start, end, DAXL_LEVEL_U, DAXL_WHO_ALL);
@@ -461,9 +491,16 @@ static const struct daxl_recipe write_recipe = {
 static __attribute__((noinline)) int write_as_operation(struct daxl_file *file, const struct daxl_iov *data, uint64_t off, unsigned flags,
                                                         const struct daxl_wait *wait, const struct daxl_wait *def)
 {
-	bool append = flags & DAXL_DO_WRITE_APPEND, atomic = flags & DAXL_WRITE_ATOMIC;
-	struct write_op w = { .data = *data, .off = off, .len = data->left, .append = append, .atomic = atomic };
+	bool atomic = flags & DAXL_WRITE_ATOMIC;
 	const struct daxl_recipe *recipe = flags & DAXL_DO_WRITE_COPY ? &copy_recipe : &write_recipe;
+	struct write_op w; /* op is not cleared: daxl_op_init fills what is read */
+
+	w.data = *data;
+	w.off = off;
+	w.len = data->left;
+	w.append = flags & DAXL_DO_WRITE_APPEND;
+	w.atomic = atomic;
+	w.planned = false;
 	int rc = daxl_op_init(&w.op, atomic ? &atomic_recipe : recipe, file->ino, NULL, wait, def);
 
 	return rc ? rc : daxl_op_run(&w.op);
