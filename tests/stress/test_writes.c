@@ -119,6 +119,43 @@ START_TEST(p47_a_write_in_a_read_section_does_not_wait_for_a_change)
 }
 END_TEST
 
+static int write_first_block(void *arg)
+{
+	char buf[BLK];
+
+	memset(buf, *(const char *)arg, sizeof(buf));
+	return daxl_pwrite(f, buf, BLK, 0) == BLK ? 0 : -EIO;
+}
+
+/* A write behind the end of the file has nobody to keep out. One that finds it grown when its turn comes has, and does. */
+START_TEST(a_write_behind_the_end_may_find_the_file_grown)
+{
+	static char letters[] = "ab";
+	struct job first, second;
+	char back[BLK];
+
+	stress_begin("write behind the end");
+	f = stress_file("f", 0);
+	points_on();
+	point_park("op:drained");
+	job_start_fn(&first, write_first_block, &letters[0]);
+	point_wait_parked("op:drained");
+	ck_assert_uint_eq(point_count("break:changing"), 0);
+	job_start_fn(&second, write_first_block, &letters[1]);
+	point_wait("break:queue-sleep", 1);
+	point_release("op:drained");
+	must(job_join(&first));
+	must(job_join(&second));
+	ck_assert_uint_eq(point_count("break:changing"), 1);
+	points_off();
+	must_be(daxl_pread(f, back, BLK, 0), BLK);
+	for (unsigned i = 0; i < BLK; i++)
+		ck_assert_int_eq(back[i], 'b');
+	must(daxl_close(f));
+	stress_end();
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
 	Suite *suite = suite_create("writes");
@@ -128,6 +165,7 @@ int main(int argc, char **argv)
 	tcase_add_test(tc, p4_a_write_that_has_begun_is_not_cut_short);
 	tcase_add_test(tc, a_write_that_fails_has_stored_nothing);
 	tcase_add_test(tc, p47_a_write_in_a_read_section_does_not_wait_for_a_change);
+	tcase_add_test(tc, a_write_behind_the_end_may_find_the_file_grown);
 	suite_add_tcase(suite, tc);
 	return stress_main(argc, argv, suite);
 }
