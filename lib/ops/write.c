@@ -433,7 +433,7 @@ static int DAXL_HOLDS(FILE) build_write(struct daxl_op *op)
 	uint64_t end = w->off + w->len;
 	daxl_fblk_t from = daxl_op_blk_down(op, w->off), to = daxl_op_blk_up(op, end);
 	struct write_walk ww = { .w = w, .off = w->off, .end = end, .it = w->data };
-	int rc = daxl_rope_walk(v->root, from, to, count_run, &ww);
+	int rc = daxl_rope_walk_short(v->root, from, to, count_run, &ww);
 
 	/* The old tail block is zeroed up to the write, and only if the write is not in that very block's replacement. */
 	uint64_t gap_end = daxl_min_u64(daxl_op_bytes(op, daxl_op_blk_up(op, v->size)), w->off);
@@ -446,7 +446,7 @@ static int DAXL_HOLDS(FILE) build_write(struct daxl_op *op)
 	if (!rc)
 		rc = daxl_op_begin(op, 0, DAXL_REC_MAP);
 	if (!rc)
-		rc = daxl_rope_walk(v->root, from, to, write_run, &ww);
+		rc = daxl_rope_walk_short(v->root, from, to, write_run, &ww);
 	if (!rc && v->size < gap_end) {
 		if (gap_apart) {
 			rc = daxl_op_zero_edge(op, 0, v->size, gap_end, true, NULL);
@@ -470,6 +470,7 @@ static const struct daxl_recipe atomic_recipe = {
 	.plan = plan_write,
 	.build = build_write,
 	.reason = DAXL_REASON_ATOMIC_WRITE,
+	.plans_by_version = true,
 	.limbo_ok = true,
 };
 
@@ -477,6 +478,7 @@ static const struct daxl_recipe copy_recipe = {
 	.plan = plan_write,
 	.build = build_write,
 	.reason = DAXL_REASON_COPY,
+	.plans_by_version = true,
 	.limbo_ok = true,
 };
 
@@ -484,6 +486,7 @@ static const struct daxl_recipe write_recipe = {
 	.plan = plan_write,
 	.build = build_write,
 	.reason = DAXL_REASON_WRITE,
+	.plans_by_version = true,
 	.limbo_ok = true,
 };
 
