@@ -66,7 +66,7 @@ struct daxl_op {
 	struct daxl_opfile f[2];
 	unsigned nfiles;
 	bool credit;
-	bool alone; /* in-place writers have to be out first. True unless the operation only removes blocks or fills holes: then set false before the run */
+	bool alone; /* in-place writers have to be out first. True unless the operation only removes blocks or fills holes: then set false before the run, or by plan */
 	/* plan's answer */
 	struct daxl_clause *clauses;
 	size_t nclauses, clauses_cap;
