@@ -3,11 +3,13 @@
  * The slowest single operation while checkpoints run. One thread changes the sizes of files, one after the other, and
  * notes how long each call takes; whenever all are dirty the second thread writes a checkpoint, and the first goes on.
  * Against the median of the same calls without checkpoints. Apart, the slowest call without any, which is what the
- * machine itself does to a thread, and the checkpoint, which is somebody's call too.
+ * machine itself does to a thread, and the checkpoint, which is somebody's call too. And how often the first thread went
+ * to sleep in a call beside a checkpoint: a slowest call of so many milliseconds is the machine's doing when it never did.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "ops.h"
 
@@ -22,6 +24,7 @@ static uint32_t checkpoint_runs; /* atomic */
 struct calls {
 	double slowest, sum;
 	uint64_t count;
+	long sleeps;
 	double *sample; /* of the first nfiles */
 };
 
@@ -52,6 +55,15 @@ struct side {
 	double *ns; /* of the checkpoint */
 };
 
+/* How often this thread has given up the CPU to wait. */
+static long sleeps(void)
+{
+	struct rusage usage;
+
+	bench_check(getrusage(RUSAGE_THREAD, &usage));
+	return usage.ru_nvcsw;
+}
+
 static void both_sides(unsigned ops, const void *arg)
 {
 	const struct side *side = arg;
@@ -65,11 +77,14 @@ static void both_sides(unsigned ops, const void *arg)
 		__atomic_store_n(&checkpoint_runs, 0, __ATOMIC_RELEASE);
 		return;
 	}
+	long before = sleeps();
+
 	for (unsigned i = 0; __atomic_load_n(&checkpoint_runs, __ATOMIC_ACQUIRE); i = (i + 1) % nfiles) {
 		if (i == 0)
 			size_now = size_now % 1000 + 1;
 		change_one(side->calls, i);
 	}
+	side->calls->sleeps += sleeps() - before;
 }
 
 static void stall(unsigned checkpoints)
@@ -101,8 +116,11 @@ static void stall(unsigned checkpoints)
 	times[1] = bench_times_of(without.sample, nfiles);
 	snprintf(name, sizeof(name), "slowest call, %u checkpoints, %u files", checkpoints, nfiles);
 	bench_report(&path, times);
+	const struct bench_figure slept = { "times", (double)with.sleeps, 0, 0 };
+
 	figures[0].value = without.slowest / 1e6;
 	bench_figures("slowest call without checkpoints", figures, 1);
+	bench_figures("sleeps in calls beside checkpoints", &slept, 1);
 	times[0] = bench_times_of(checkpoint_ns, checkpoints);
 	figures[0].value = times[0].median / 1e6;
 	figures[1].value = times[0].median / nfiles;
