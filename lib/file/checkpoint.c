@@ -21,7 +21,9 @@
  * replaced after the cut) may be in this very checkpoint and waits for the next one. A node that got a page keeps it
  * even when the checkpoint fails: it never changes, and the next attempt needs it.
  *
- * A file's deletion is done with when a checkpoint without it is durable: then the tables' reference on it goes.
+ * A file's deletion is done with when a checkpoint without it is durable: then the tables' reference on it goes. A file
+ * that is created and deleted between two cuts is in no checkpoint: its deletion takes it off the list again
+ * (daxl_ckpt_knows), so short-lived files are memory that is used again at once, and no work for the checkpoint.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -30,6 +32,7 @@
 #include "base/bucket.h"
 #include "base/error.h"
 #include "base/hook.h"
+#include "base/spin.h"
 #include "file/ckpt.h"
 #include "file/count.h"
 #include "file/names.h"
@@ -45,11 +48,27 @@ static struct daxl_inode *dirty_next(const struct daxl_inode *ino, uint64_t cut)
 /* Queues the file for the next cut. Its dirty_cut was not the present one and is now set. */
 static void dirty_push(struct daxl_pool *pool, struct daxl_inode *ino)
 {
-	struct daxl_inode *head = __atomic_load_n(&pool->dirty, __ATOMIC_RELAXED);
+	daxl_spin_lock(&pool->dirty_lock);
+	struct daxl_inode *head = pool->dirty;
 
-	do
-		ino->dirty_next[pool->cut & 1] = head;
-	while (!__atomic_compare_exchange_n(&pool->dirty, &head, ino, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
+	ino->dirty_next[pool->cut & 1] = head;
+	ino->dirty_prev = &pool->dirty;
+	if (head)
+		head->dirty_prev = &ino->dirty_next[pool->cut & 1];
+	pool->dirty = ino;
+	daxl_spin_unlock(&pool->dirty_lock);
+}
+
+/* Takes a file off the list that was queued since the cut, in the gate. */
+static void dirty_remove(struct daxl_pool *pool, struct daxl_inode *ino)
+{
+	daxl_spin_lock(&pool->dirty_lock);
+	struct daxl_inode *next = ino->dirty_next[pool->cut & 1];
+
+	*ino->dirty_prev = next;
+	if (next)
+		next->dirty_prev = ino->dirty_prev;
+	daxl_spin_unlock(&pool->dirty_lock);
 }
 
 /*
@@ -74,23 +93,44 @@ static size_t record_growth(const struct daxl_version *old, const struct daxl_ve
 	return is > was ? is - was : 0;
 }
 
+#define NEW_FILE_BYTES (sizeof(struct daxl_md_file) + DAXL_NAME_MAX)
+
+/* A file of no checkpoint is deleted. */
+static void forget(struct daxl_pool *pool, struct daxl_inode *ino)
+{
+	dirty_remove(pool, ino);
+	__atomic_fetch_sub(&pool->ckpt->dirty_bytes, NEW_FILE_BYTES, __ATOMIC_RELAXED);
+	__atomic_fetch_sub(&pool->ckpt->dirty_nodes, ino->dirty_nodes, __ATOMIC_RELAXED);
+	__atomic_store_n(&ino->dirty_cut, 0, __ATOMIC_RELAXED);
+}
+
+bool daxl_ckpt_knows(const struct daxl_inode *ino)
+{
+	return __atomic_load_n(&ino->dirty_cut, __ATOMIC_RELAXED) != 0;
+}
+
 void daxl_ckpt_note(struct daxl_inode *ino, struct daxl_version *old, const struct daxl_version *next, size_t pages)
 {
 	struct daxl_pool *pool = ino->pool;
 	struct daxl_ckpt *ckpt = pool->ckpt;
 
 	daxl_mutex_assert_held(&ino->mutex);
+	if (next->deleted && ino->newborn && ino->dirty_cut == pool->cut) {
+		forget(pool, ino);
+		return;
+	}
 	if (ino->dirty_cut != pool->cut) {
 		if (__atomic_load_n(&pool->ckpt_active, __ATOMIC_RELAXED))
 			ino->cut_version = old;
 		/* Pairs with the acquire in daxl_ckpt_version. */
 		__atomic_store_n(&ino->dirty_cut, pool->cut, __ATOMIC_RELEASE);
 		dirty_push(pool, ino);
+		ino->newborn = old == NULL;
 		ino->dirty_nodes = 0;
 		__atomic_fetch_add(&ckpt->dirty_files, old != NULL, __ATOMIC_RELAXED);
 		__atomic_fetch_add(&ckpt->dirty_bytes,
 		                   old ? daxl_file_record_len(old) + DAXL_FILE_INLINE_RUNS * sizeof(struct daxl_md_run)
-		                       : sizeof(struct daxl_md_file) + DAXL_NAME_MAX,
+		                       : NEW_FILE_BYTES,
 		                   __ATOMIC_RELAXED);
 	}
 	size_t growth = old ? record_growth(old, next) : 0;
@@ -152,7 +192,10 @@ static void DAXL_HOLDS(CHECKPOINT) take_cut(struct daxl_ckpt *ckpt, uint64_t new
 	struct daxl_pool *pool = ckpt->pool;
 
 	cut->position = daxl_log_gate_close(pool->log);
-	cut->dirty = __atomic_exchange_n(&pool->dirty, NULL, __ATOMIC_ACQUIRE);
+	daxl_spin_lock(&pool->dirty_lock);
+	cut->dirty = pool->dirty;
+	pool->dirty = NULL;
+	daxl_spin_unlock(&pool->dirty_lock);
 	cut->number = ++pool->cut;
 	set_active(pool, true);
 	ckpt->retired_cut = daxl_ckpt_retired_count(ckpt);
@@ -218,6 +261,7 @@ static void requeue(struct daxl_ckpt *ckpt, const struct cut *cut)
 		if (ino->dirty_cut != pool->cut) {
 			__atomic_store_n(&ino->dirty_cut, pool->cut, __ATOMIC_RELEASE);
 			dirty_push(pool, ino);
+			ino->newborn = false; /* the table has it */
 		}
 		daxl_mutex_unlock(&ino->mutex);
 	}
@@ -307,11 +351,15 @@ static int DAXL_HOLDS(CHECKPOINT) run(struct daxl_ckpt *ckpt, uint64_t new_epoch
 /* Whether a checkpoint would say just what the last one says. The mutex is held, nothing else is going on. */
 static bool DAXL_HOLDS(CHECKPOINT) nothing_new(struct daxl_ckpt *ckpt)
 {
+	struct daxl_pool *pool = ckpt->pool;
 	struct daxl_log_stat log;
 
-	daxl_log_stat(ckpt->pool->log, &log);
-	return daxl_ckpt_retired_count(ckpt) == 0 && log.head == ckpt->slot.position &&
-	       !__atomic_load_n(&ckpt->pool->dirty, __ATOMIC_ACQUIRE);
+	daxl_log_stat(pool->log, &log);
+	daxl_spin_lock(&pool->dirty_lock);
+	bool clean = !pool->dirty;
+
+	daxl_spin_unlock(&pool->dirty_lock);
+	return clean && daxl_ckpt_retired_count(ckpt) == 0 && log.head == ckpt->slot.position;
 }
 
 /* The last act of a clean close: a slot that says so, with the summary. Frees must have ended; the mutex is held. */

@@ -62,8 +62,8 @@ struct daxl_inode { /* from the slab */
 	uint64_t btime_ns;
 	struct daxl_version *version; /* RCU; written under mutex, inside the gate */
 	uint32_t id;
-	/* Atomic: handles + leases + operations in flight + 1 for the tables, which the checkpointer drops once a
-	 * durable checkpoint is without the deleted file. Only who holds a reference, or found the file under
+	/* Atomic: handles + leases + operations in flight + 1 for the tables, which goes once a durable checkpoint is
+	 * without the deleted file. Only who holds a reference, or found the file under
 	 * names_mutex, takes another. */
 	uint32_t refs;
 	DAXL_MUTEX(FILE) mutex;
@@ -77,10 +77,12 @@ struct daxl_inode { /* from the slab */
 	uint32_t handles;       /* open handles */
 	bool deleting;          /* the delete hook was called, or is about to be */
 	/* checkpoint (checkpoint.c); guarded by mutex unless it says otherwise */
+	bool newborn;                     /* created since dirty_cut, and never queued again */
 	uint32_t dirty_nodes;             /* at most so many nodes without pages since dirty_cut */
 	uint64_t dirty_cut;               /* the cut since which it was last changed for the first time */
 	struct daxl_version *cut_version; /* valid while dirty_cut is the running cut: the version as of the cut */
-	struct daxl_inode *dirty_next[2]; /* by cut parity; lock-free list of the pool */
+	struct daxl_inode *dirty_next[2]; /* by cut parity */
+	struct daxl_inode **dirty_prev;   /* guarded by pool->dirty_lock, while dirty_cut is the pool's cut */
 	struct daxl_tpage *tpage;         /* checkpointer only */
 	struct daxl_inode *tpage_next;    /* checkpointer only */
 };
@@ -134,7 +136,8 @@ struct daxl_pool {
 	unsigned nspare;
 	uint64_t cut;              /* changed with the gate closed; read inside the gate */
 	bool ckpt_active;          /* changed with the gate closed */
-	struct daxl_inode *dirty;  /* lock-free: files changed since the cut */
+	uint32_t dirty_lock;       /* a spin lock */
+	struct daxl_inode *dirty DAXL_GUARDED(SPIN); /* files changed since the cut */
 	struct daxl_tally *tally;  /* the domain's; NULL until there is one */
 	/* retired versions: see retire.c. retired_wait is what they wait on while a checkpoint runs, guarded by retire_mutex */
 	DAXL_MUTEX(SPACE) retire_mutex;
@@ -305,6 +308,9 @@ int daxl_ckpt_run(struct daxl_pool *pool, bool clean, uint64_t new_epoch) DAXL_W
  * the file as dirty. pages: new rope nodes of this change. */
 void daxl_ckpt_note(struct daxl_inode *ino, struct daxl_version *old, const struct daxl_version *next, size_t pages)
 	DAXL_HOLDS(FILE);
+/* Of a file that has just been deleted: whether a checkpoint, when it is durable, drops the tables' reference. Else the
+ * caller does. */
+bool daxl_ckpt_knows(const struct daxl_inode *ino);
 /* A node's pages are used until the next checkpoint is durable; a payload page likewise. */
 void daxl_ckpt_page_retired(struct daxl_pool *pool, daxl_page_t page, daxl_page_t copy) DAXL_TAKES(SLAB);
 void daxl_ckpt_payload_retired(struct daxl_pool *pool, daxl_page_t page) DAXL_TAKES(SLAB);

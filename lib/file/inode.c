@@ -7,7 +7,7 @@
  *
  *     named     --unlink, rename over-------------> nameless
  *     nameless  --last close----------------------> deleted
- *     deleted   --checkpoint----------------------> the tables' reference goes
+ *     deleted   --checkpoint, if one knows of it--> the tables' reference goes
  *               --last reference------------------> freed
  *
  * A file that nobody has open or on lease goes from named to deleted in one step and one record (REMOVE).
@@ -309,10 +309,9 @@ bool daxl_inode_delete_due(struct daxl_inode *ino)
 
 void daxl_inode_delete(struct daxl_inode *ino)
 {
-	if (ino->rl != NULL)
-		(void)daxl_delete_hook(ino);
-	else
-		(void)delete_unleased(ino);
+	int rc = ino->rl != NULL ? daxl_delete_hook(ino) : delete_unleased(ino);
+	if (rc == 0 && !daxl_ckpt_knows(ino))
+		daxl_inode_put(ino); /* the tables' reference */
 	daxl_inode_put(ino);
 }
 

@@ -54,7 +54,8 @@ void daxl_inode_destroy(struct daxl_inode *ino);
 bool daxl_inode_shed_range_lock(struct daxl_inode *ino, uint32_t refs) DAXL_HOLDS(NAMES);
 void daxl_range_lock_free(struct daxl_range_lock *rl);
 
-/* Unlinks and deletes a file that has a name and no range lock, in one record. names_mutex held. */
+/* Unlinks and deletes a file that has a name and no range lock, in one record. names_mutex held: without it,
+ * the file may be gone. */
 int daxl_inode_remove(struct daxl_inode *ino, bool *credit) DAXL_HOLDS(NAMES);
 /* True, once, when the file has no name and no handle: it is to be deleted, and the caller has got a reference for
  * that. names_mutex held. */

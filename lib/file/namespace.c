@@ -129,16 +129,21 @@ int daxl_names_unlink(struct daxl_pool *pool, const char *name, size_t len)
 	bool credit = true;
 	daxl_mutex_lock(&pool->names_mutex);
 	struct daxl_inode *ino = daxl_names_find(pool, name, len);
-	if (ino == NULL)
+	bool forgotten = false, due = false;
+	if (ino == NULL) {
 		rc = no_such_file(name, len);
-	else if (daxl_inode_shed_range_lock(ino, 1))
+	} else if (daxl_inode_shed_range_lock(ino, 1)) {
 		rc = daxl_inode_remove(ino, &credit);
-	else
+		forgotten = rc == 0 && !daxl_ckpt_knows(ino);
+	} else {
 		rc = unlink_locked(pool, ino, &credit);
-	bool due = rc == 0 && daxl_inode_delete_due(ino);
+		due = rc == 0 && daxl_inode_delete_due(ino);
+	}
 	daxl_mutex_unlock(&pool->names_mutex);
 	if (credit)
 		daxl_credit_give(pool);
+	if (forgotten)
+		daxl_inode_put(ino); /* the tables' reference */
 	if (due)
 		daxl_inode_delete(ino);
 	return rc;

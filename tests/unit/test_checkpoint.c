@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <time.h>
 
+#include "base/spin.h"
 #include "image.h"
 
 #define MIB (UINT64_C(1) << 20)
@@ -494,6 +495,87 @@ START_TEST(a_checkpoint_may_fail_anywhere)
 END_TEST
 
 /* The same in one pool: failure after failure, then success. */
+static size_t dirty_files(struct daxl_pool *pool)
+{
+	size_t n = 0;
+
+	daxl_spin_lock(&pool->dirty_lock);
+	for (const struct daxl_inode *ino = pool->dirty; ino; ino = ino->dirty_next[pool->cut & 1])
+		n++;
+	daxl_spin_unlock(&pool->dirty_lock);
+	return n;
+}
+
+static void live_shortly(struct daxl_pool *pool)
+{
+	size_t ids = pool->ids, dirty = dirty_files(pool);
+	char name[] = "short-0";
+
+	for (; name[6] < '5'; name[6]++)
+		must(file_map(file_make(pool, name), 0, 2, 0, 1));
+	ck_assert_uint_eq(dirty_files(pool), dirty + 5);
+	for (const char *at = "21403"; *at; at++) { /* from the list's middle, and its ends */
+		name[6] = *at;
+		must(daxl_names_unlink(pool, name, 7));
+		ck_assert_uint_eq(dirty_files(pool), dirty + strlen(at + 1));
+	}
+	ck_assert_uint_eq(pool->ids, ids);
+}
+
+START_TEST(files_that_no_checkpoint_has_seen_are_none_of_its_work)
+{
+	struct image image;
+	struct daxl_pool *pool = pool_with_files(&image);
+	uint64_t bytes = pool->ckpt->dirty_bytes, nodes = pool->ckpt->dirty_nodes;
+	struct at_point at = {.point = "ckpt:written", .fn = live_shortly, .pool = pool};
+
+	live_shortly(pool);
+	ck_assert_uint_eq(pool->ckpt->dirty_bytes, bytes);
+	ck_assert_uint_eq(pool->ckpt->dirty_nodes, nodes);
+	daxl_hook_set(run_in_thread, &at);
+	must(daxl_ckpt_run(pool, false, 0));
+	daxl_hook_set(NULL, NULL);
+	ck_assert(at.done);
+	live_shortly(pool);
+	must_come_back(&pool, &image);
+	must(daxl_pool_end(pool));
+	image_free(&image);
+}
+END_TEST
+
+/* One that failed has the file in its table. */
+START_TEST(a_file_that_a_failed_checkpoint_has_seen_waits_for_the_next)
+{
+	struct image image;
+	unsigned failed = 0;
+
+	for (fail_at = 1;; fail_at++) {
+		image_make(&image, 8 * MIB, 4096, 0);
+		struct daxl_pool *pool = image_open(&image);
+		file_make(pool, "a");
+		passages = 0;
+		daxl_fault_set(fail_point, NULL);
+		int rc = daxl_ckpt_run(pool, false, 0);
+		daxl_fault_set(NULL, NULL);
+		if (rc == 0) {
+			must(daxl_pool_end(pool));
+			image_free(&image);
+			break;
+		}
+		failed++;
+		must(daxl_names_unlink(pool, "a", 1));
+		ck_assert_uint_eq(pool->ids, 1);
+		must(daxl_ckpt_run(pool, false, 0));
+		ck_assert_uint_eq(pool->ids, 0);
+		ck_assert_uint_eq(pool->ckpt->slot.files, 0);
+		must_come_back(&pool, &image);
+		must(daxl_pool_end(pool));
+		image_free(&image);
+	}
+	ck_assert_uint_gt(failed, 0);
+}
+END_TEST
+
 START_TEST(a_checkpoint_that_failed_is_tried_again)
 {
 	struct image image;
@@ -681,6 +763,10 @@ int main(void)
 	test_add(suite, "changes_behind_the_cut_are_the_logs", changes_behind_the_cut_are_the_logs);
 	test_add(suite, "the_log_is_kept_until_the_slot_is_written", the_log_is_kept_until_the_slot_is_written);
 	test_add(suite, "a_checkpoint_may_fail_anywhere", a_checkpoint_may_fail_anywhere);
+	test_add(suite, "files_that_no_checkpoint_has_seen_are_none_of_its_work",
+	         files_that_no_checkpoint_has_seen_are_none_of_its_work);
+	test_add(suite, "a_file_that_a_failed_checkpoint_has_seen_waits_for_the_next",
+	         a_file_that_a_failed_checkpoint_has_seen_waits_for_the_next);
 	test_add(suite, "a_checkpoint_that_failed_is_tried_again", a_checkpoint_that_failed_is_tried_again);
 	test_add(suite, "a_full_pool_keeps_its_old_checkpoint", a_full_pool_keeps_its_old_checkpoint);
 	test_add(suite, "checkpoints_run_beside_everything", checkpoints_run_beside_everything);
