@@ -22,6 +22,9 @@ static int take_range_lock(struct daxl_pool *pool, struct daxl_inode *ino)
 	if (pool->nspare != 0) {
 		ino->rl = pool->spare[--pool->nspare];
 		ino->rl->file_id = ino->id;
+		/* It is another mutex from now on: in the order of file ids it has another place. */
+		daxl_mutex_destroy(&ino->rl->mutex);
+		daxl_mutex_init(&ino->rl->mutex, DAXL_RANK_RANGE);
 		return 0;
 	}
 	struct daxl_range_lock *rl = daxl_zalloc(sizeof(*rl));

@@ -422,7 +422,8 @@ static void say_file(struct daxl_inode *ino, void *arg)
 {
 	char label[DAXL_NAME_MAX + 32], item[DAXL_NAME_MAX + 64];
 	uint32_t refs = __atomic_load_n(&ino->refs, __ATOMIC_ACQUIRE);
-	if (ino->handles == 0 && refs <= 1)
+	bool forgotten = ino->version->deleted && !daxl_ckpt_knows(ino); /* the tables have no reference any more */
+	if (ino->handles == 0 && refs + forgotten <= 1)
 		return;
 	say_which(ino, label, sizeof(label));
 	if (ino->handles != 0)

@@ -328,6 +328,8 @@ START_TEST(an_aborted_change_leaves_nothing_behind)
 	struct box box = box_new(POOL_BYTES);
 	struct daxl_inode *ino = create(&box, "a");
 	ck_assert_int_eq(map_blocks(ino, 0, 300), 0);
+	while (daxl_wait_for_frees(box.pool))
+		;
 	const struct daxl_version *version = ino->version;
 	uint64_t nodes = daxl_slab_bytes(box.pool->slab);
 	daxl_nblk_t blocks = free_blocks(box.pool);
