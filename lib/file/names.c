@@ -4,7 +4,7 @@
  *
  * The table of names has no chains: a name lies at the place that its hash says or behind that, with no empty place
  * between. The hashes are an array of their own, 0 where the place is empty, so that a search reads that first, and of
- * inodes and names hardly any but the one that it was for. It is doubled when three quarters are full.
+ * inodes and names hardly any but the one that it was for. It is doubled when seven eighths are full.
  *
  * The table of ids has chains through the inodes, and is doubled when it is as full as it is long. It holds every inode
  * in memory, from creation until its memory is freed, so an id is not given out again while anybody, the checkpointer
@@ -126,7 +126,7 @@ static bool resize_ids(struct daxl_pool *pool, size_t buckets)
 /* Whether one more of so many places may be filled. */
 static bool is_roomy(uint64_t used, size_t size)
 {
-	return used + 1 <= size / 4 * 3;
+	return used + 1 <= size / 8 * 7;
 }
 
 int daxl_names_room(struct daxl_pool *pool)
@@ -144,13 +144,15 @@ int daxl_names_room(struct daxl_pool *pool)
 
 void daxl_names_expect(struct daxl_pool *pool, uint64_t files)
 {
-	size_t size = PLACES_MIN;
-	while (!is_roomy(files, size))
-		size *= 2;
-	if (size > pool->names.size)
-		(void)resize_names(pool, size);
-	if (size > pool->id_buckets)
-		(void)resize_ids(pool, size);
+	size_t places = PLACES_MIN, buckets = PLACES_MIN;
+	while (!is_roomy(files, places))
+		places *= 2;
+	while (buckets < files)
+		buckets *= 2;
+	if (places > pool->names.size)
+		(void)resize_names(pool, places);
+	if (buckets > pool->id_buckets)
+		(void)resize_ids(pool, buckets);
 }
 
 void daxl_names_destroy(struct daxl_pool *pool)
