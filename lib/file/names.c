@@ -85,7 +85,7 @@ static bool resize_names(struct daxl_pool *pool, size_t size)
 	struct daxl_names names = {
 		.size = size,
 		.hash = daxl_zalloc(size * sizeof(*names.hash)),
-		.inode = daxl_alloc(size * sizeof(*names.inode)),
+		.inode = daxl_alloc(size * sizeof(struct daxl_inode *)),
 	};
 	if (names.hash == NULL || names.inode == NULL) {
 		daxl_free(names.hash);
