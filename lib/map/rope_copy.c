@@ -20,6 +20,8 @@ static int duplicate(struct daxl_edit *edit, const struct daxl_node *root, struc
 	uint64_t *val = daxl_node_vals(copy);
 	for (unsigned i = 0; root->depth != 0 && i < root->count; i++) {
 		struct daxl_node *child;
+		if (i + 1u < root->count)
+			daxl_child_prefetch(root, i + 1);
 		int err = duplicate(edit, daxl_node_child(root, i), &child);
 		if (err)
 			return err;

@@ -67,7 +67,7 @@ static void each_run_below(const struct daxl_node *node, void (*fn)(daxl_blk_t b
 	for (unsigned i = 0; i < node->count; i++) {
 		if (node->depth != 0) {
 			if (i + 1u < node->count)
-				daxl_node_prefetch(daxl_node_child(node, i + 1));
+				daxl_child_prefetch(node, i + 1);
 			if (daxl_node_child(node, i)->blocks != 0)
 				each_run_below(daxl_node_child(node, i), fn, arg);
 		} else if (!daxl_val_is_hole(daxl_node_val(node, i))) {

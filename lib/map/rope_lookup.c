@@ -92,30 +92,39 @@ daxl_nblk_t daxl_rope_blocks(const struct daxl_node *root)
 	return root ? root->blocks : 0;
 }
 
-/* Walks [start, end) of node, both counted from it, whose first block is block base of the file. */
+/* Walks [start, end) of a leaf, both counted from it and inside of it, and not empty; its first block is base of the file. */
+static int walk_leaf(const struct daxl_node *leaf, daxl_fblk_t base, daxl_fblk_t start, daxl_fblk_t end, daxl_run_fn fn,
+                     void *arg)
+{
+	const uint64_t *word = leaf->word + daxl_node_search(leaf, start), *val = word + 1 + leaf->cap;
+	uint64_t skip = start - word[0];
+	for (;; val++) {
+		daxl_fblk_t to = daxl_min_u64(end, *++word);
+		struct daxl_run run;
+		daxl_val_run(daxl_val_advance(*val, skip), to - start, &run);
+		int stop = fn(base + start, &run, arg);
+		if (stop || to == end)
+			return stop;
+		start = to;
+		skip = 0;
+	}
+}
+
+/* The same for any node. */
 static int walk_node(const struct daxl_node *node, daxl_fblk_t base, daxl_fblk_t start, daxl_fblk_t end, daxl_run_fn fn,
                      void *arg)
 {
-	for (unsigned i = daxl_node_search(node, start); i < node->count; i++) {
-		daxl_fblk_t first = daxl_node_start(node, i);
-		if (first >= end)
-			break;
-		daxl_fblk_t from = daxl_max_u64(start, first);
-		daxl_fblk_t to = daxl_min_u64(end, daxl_node_end(node, i));
-		int stop;
-		if (node->depth != 0) {
-			if (i + 1 < node->count)
-				daxl_node_prefetch(daxl_node_child(node, i + 1));
-			stop = walk_node(daxl_node_child(node, i), base + first, from - first, to - first, fn, arg);
-		} else {
-			struct daxl_run run;
-			daxl_val_run(daxl_val_advance(daxl_node_val(node, i), from - first), to - from, &run);
-			stop = fn(base + from, &run, arg);
-		}
-		if (stop)
-			return stop;
+	if (node->depth == 0)
+		return walk_leaf(node, base, start, end, fn, arg);
+	int stop = 0;
+	for (unsigned i = daxl_node_search(node, start); start < end && !stop; i++) {
+		daxl_fblk_t first = daxl_node_start(node, i), to = daxl_min_u64(end, daxl_node_end(node, i));
+		if (to < end)
+			daxl_child_prefetch(node, i + 1);
+		stop = walk_node(daxl_node_child(node, i), base + first, start - first, to - first, fn, arg);
+		start = to;
 	}
-	return 0;
+	return stop;
 }
 
 /* Calls fn for each run of the range in order; the version is kept alive by the caller. */

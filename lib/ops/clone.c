@@ -18,6 +18,7 @@ struct clone_op {
 	bool dedupe, same;
 	struct daxl_refs refs;
 	daxl_nblk_t reffed; /* blocks of the source range whose new user is counted: all or none */
+	daxl_fblk_t to_dst;    /* a block's place in the destination less that in the source, mod 2^64 */
 	struct daxl_run there; /* what the destination has from its block there_at on */
 	daxl_fblk_t there_at;
 };
@@ -110,36 +111,44 @@ static int compare_run(daxl_fblk_t at, const struct daxl_run *run, void *arg)
 	return 0;
 }
 
-/* What the destination has at its block at; looked up once for all of a run. */
-static const struct daxl_run *present(struct clone_op *c, daxl_fblk_t at)
+/* How many blocks of what the destination has at its block at c->there speaks of; looked up once for all of a run. */
+static daxl_nblk_t present(struct clone_op *c, daxl_fblk_t at)
 {
-	if (at < c->there_at || at - c->there_at >= c->there.len) {
-		daxl_rope_lookup(c->op.f[1].v->root, at, &c->there);
-		c->there_at = at;
+	daxl_fblk_t into = at - c->there_at; /* mod 2^64 */
+
+	if (daxl_likely(into < c->there.len))
+		return c->there.len - into;
+	daxl_rope_lookup(c->op.f[1].v->root, at, &c->there);
+	c->there_at = at;
+	return c->there.len;
+}
+
+/* Calls fn as each_given says, for a run that may meet several of the destination's. */
+static void __attribute__((noinline)) each_piece(struct clone_op *c, daxl_fblk_t place, const struct daxl_run *run,
+                                                 void (*fn)(struct clone_op *c, daxl_blk_t blk, daxl_nblk_t len))
+{
+	for (daxl_nblk_t i = 0, n; i < run->len; i += n) {
+		n = daxl_min_u64(present(c, place + i), run->len - i);
+		if ((c->there.flags & DAXL_RUN_HOLE) || c->there.blk + (place + i - c->there_at) != run->blk + i)
+			fn(c, run->blk + i, n);
 	}
-	return &c->there;
 }
 
 /*
  * Calls fn for the pieces of a source run that the destination does not map at that very place already: those are new to it. (A block copied onto
- * its own place changes nothing and gets no further user.)
+ * its own place changes nothing and gets no further user.) Inlined, since a clone does little else for each run.
  */
-static void each_given(struct clone_op *c, daxl_fblk_t at, const struct daxl_run *run,
-                       void (*fn)(struct clone_op *c, daxl_blk_t blk, daxl_nblk_t len))
+static inline __attribute__((always_inline)) void each_given(struct clone_op *c, daxl_fblk_t at, const struct daxl_run *run,
+                                                            void (*fn)(struct clone_op *c, daxl_blk_t blk, daxl_nblk_t len))
 {
-	struct daxl_op *op = &c->op;
-	daxl_fblk_t place = at - daxl_op_blk_down(op, c->src_off) + daxl_op_blk_down(op, c->dst_off);
+	daxl_fblk_t place = at + c->to_dst, into = place - c->there_at;
 
 	if (run->flags & DAXL_RUN_HOLE)
 		return;
-	for (daxl_nblk_t i = 0, n; i < run->len; i += n) {
-		const struct daxl_run *there = present(c, place + i);
-		daxl_nblk_t into = place + i - c->there_at;
-
-		n = daxl_min_u64(there->len - into, run->len - i);
-		if ((there->flags & DAXL_RUN_HOLE) || there->blk + into != run->blk + i)
-			fn(c, run->blk + i, n);
-	}
+	if ((c->there.flags & DAXL_RUN_HOLE) && into < c->there.len && run->len <= c->there.len - into)
+		fn(c, run->blk, run->len);
+	else
+		each_piece(c, place, run, fn);
 }
 
 static void ref(struct clone_op *c, daxl_blk_t blk, daxl_nblk_t len)
@@ -164,15 +173,25 @@ static int unref_run(daxl_fblk_t at, const struct daxl_run *run, void *arg)
 	return 0;
 }
 
+/* Calls fn for the runs of the source's first n blocks of the range. */
+static void each_source_run(struct clone_op *c, daxl_nblk_t n, daxl_run_fn fn)
+{
+	daxl_fblk_t start = daxl_op_blk_down(&c->op, c->src_off);
+
+	c->to_dst = daxl_op_blk_down(&c->op, c->dst_off) - start;
+	c->there = (struct daxl_run){ 0 };
+	c->there_at = 0;
+	(void)daxl_rope_walk(c->op.f[0].v->root, start, start + n, fn, c);
+}
+
 /* Counts the new user of all that the source range maps. */
-static int ref_source(struct clone_op *c, daxl_fblk_t start, daxl_nblk_t n)
+static int ref_source(struct clone_op *c, daxl_nblk_t n)
 {
 	int rc = daxl_refs_begin(&c->refs, c->op.pool->space);
 
 	if (rc)
 		return rc;
-	c->there_at = DAXL_FBLK_INF;
-	(void)daxl_rope_walk(c->op.f[0].v->root, start, start + n, ref_run, c);
+	each_source_run(c, n, ref_run);
 	daxl_refs_end(&c->refs);
 	c->reffed = n;
 	return 0;
@@ -181,11 +200,8 @@ static int ref_source(struct clone_op *c, daxl_fblk_t start, daxl_nblk_t n)
 static void undo_clone(struct daxl_op *op)
 {
 	struct clone_op *c = daxl_container_of(op, struct clone_op, op);
-	daxl_fblk_t start = daxl_op_blk_down(op, c->src_off);
 
-	c->there_at = DAXL_FBLK_INF;
-	if (c->reffed)
-		(void)daxl_rope_walk(op->f[0].v->root, start, start + c->reffed, unref_run, c);
+	each_source_run(c, c->reffed, unref_run);
 	c->reffed = 0;
 }
 
@@ -240,7 +256,7 @@ static int DAXL_HOLDS(FILE) build_clone(struct daxl_op *op)
 	if (!rc && gap_tail)
 		rc = daxl_op_grow(op, 1, end, NULL);
 	if (!rc)
-		rc = ref_source(c, src, n);
+		rc = ref_source(c, n);
 	if (!rc)
 		rc = daxl_edit_copy(&op->f[1].change.edit, dst, op->f[0].v->root, src, n);
 	if (!rc)

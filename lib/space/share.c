@@ -51,14 +51,19 @@ static int need_shares(struct daxl_space *space, uint32_t **ret_shares)
 	return 0;
 }
 
-/* One more reference on a used block; its group's lock is held. Returns whether it is shared only now. */
-static bool raise_share(uint32_t *shares, daxl_blk_t blk)
+/* One more reference on each of n used blocks, whose group's lock is held. Returns how many are shared only now. */
+static inline unsigned raise_shares(uint32_t *shares, daxl_blk_t blk, unsigned n)
 {
-	uint32_t n = share_load(shares, blk);
+	unsigned fresh = 0;
 
-	if (daxl_likely(n != UINT32_MAX))
-		__atomic_store_n(&shares[blk], n + 1, __ATOMIC_RELAXED);
-	return n == 0;
+	for (unsigned i = 0; i < n; i++) {
+		uint32_t count = share_load(shares, blk + i);
+
+		if (daxl_likely(count != UINT32_MAX))
+			__atomic_store_n(&shares[blk + i], count + 1, __ATOMIC_RELAXED);
+		fresh += count == 0;
+	}
+	return fresh;
 }
 
 /* Counts n more (less) shared blocks in a group whose lock is held. */
@@ -99,23 +104,32 @@ static void DAXL_UNCHECKED refs_lock(struct daxl_refs *refs, struct daxl_group *
 	refs->group = group;
 }
 
-void daxl_refs_add(struct daxl_refs *refs, daxl_blk_t blk, daxl_nblk_t len)
+/* The next group's blocks, or those of several. */
+static void __attribute__((noinline)) refs_add_slow(struct daxl_refs *refs, daxl_blk_t blk, daxl_nblk_t len)
 {
 	struct daxl_space *space = refs->space;
 
-	assert(daxl_space_inside(space, blk, len));
 	while (len) {
 		struct daxl_group *group = &space->groups[daxl_group_of(blk)];
 		unsigned n = daxl_group_piece(blk, len);
 
 		if (group != refs->group)
 			refs_lock(refs, group);
-		for (unsigned i = 0; i < n; i++) {
-			assert(daxl_space_bit(space, blk + i));
-			refs->fresh += raise_share(refs->shares, blk + i);
-		}
+		assert(daxl_bits_next_free(space->bits, blk, blk + n) == blk + n);
+		refs->fresh += raise_shares(refs->shares, blk, n);
 		blk += n;
 		len -= n;
+	}
+}
+
+void daxl_refs_add(struct daxl_refs *refs, daxl_blk_t blk, daxl_nblk_t len)
+{
+	assert(daxl_space_inside(refs->space, blk, len));
+	if (len == 1 && &refs->space->groups[daxl_group_of(blk)] == refs->group) {
+		assert(daxl_space_bit(refs->space, blk));
+		refs->fresh += raise_shares(refs->shares, blk, 1);
+	} else {
+		refs_add_slow(refs, blk, len);
 	}
 }
 
@@ -228,8 +242,7 @@ int daxl_space_mark_shared(struct daxl_space *space, daxl_blk_t blk, daxl_nblk_t
 				continue;
 			}
 			run_end = daxl_bits_next_free(space->bits, at, run_end);
-			for (daxl_blk_t b = at; b < run_end; b++)
-				fresh += raise_share(shares, b);
+			fresh = raise_shares(shares, at, (unsigned)(run_end - at));
 			group_shared_add(group, (int32_t)fresh);
 		} else {
 			run_end = daxl_bits_next_used(space->bits, at, run_end);
