@@ -118,7 +118,9 @@ static int verify_node(const struct daxl_node *node, bool is_root, struct verify
 	    node->cap != daxl_node_cap(node->cap))
 		return daxl_fail(EUCLEAN, "rope: node at block %" PRIu64 " has %u entries, room for %u", v->at,
 		                 (unsigned)node->count, (unsigned)node->cap);
-	uint64_t last = 0;
+	uint64_t last = node->word[0];
+	if (last != 0)
+		return daxl_fail(EUCLEAN, "rope: the node at block %" PRIu64 " does not start at 0", v->at);
 	for (unsigned i = 0; i < node->count; i++) {
 		uint64_t end = daxl_node_end(node, i);
 		if (end <= last || end > DAXL_FBLK_INF - v->at)
@@ -142,6 +144,8 @@ static int verify_node(const struct daxl_node *node, bool is_root, struct verify
 			if (child->depth != node->depth - 1)
 				return daxl_fail(EUCLEAN, "rope: depth %u below depth %u at block %" PRIu64,
 				                 (unsigned)child->depth, (unsigned)node->depth, at);
+			if (daxl_node_val(node, i) != daxl_ref_of(child))
+				return daxl_fail(EUCLEAN, "rope: wrong reference to the node at block %" PRIu64, at);
 			if (child->owner && !node->owner)
 				return daxl_fail(EUCLEAN, "rope: fresh node below a published one at block %" PRIu64,
 				                 at);

@@ -478,6 +478,12 @@ START_TEST(verify_finds_what_is_wrong)
 	leaf->depth = 1;
 	ck_assert_int_eq(daxl_rope_verify(root), -EUCLEAN);
 	leaf->depth = 0;
+	leaf->word[0] = 1;
+	ck_assert_int_eq(daxl_rope_verify(root), -EUCLEAN);
+	leaf->word[0] = 0;
+	daxl_node_vals(root)[2] ^= 1; /* another number of lines */
+	ck_assert_int_eq(daxl_rope_verify(root), -EUCLEAN);
+	daxl_node_vals(root)[2] ^= 1;
 	ck_assert_int_eq(daxl_rope_verify(root), 0);
 	ck_assert_str_ne(daxl_error_last(), "");
 	discard(root);
