@@ -208,7 +208,7 @@ static inline daxl_blk_t daxl_val_blk(uint64_t val)
 /* The word of what lies skip blocks further on in the same run. */
 static inline uint64_t daxl_val_advance(uint64_t val, daxl_nblk_t skip)
 {
-	return val + (skip & ~(uint64_t)((int64_t)val >> 63));
+	return val + (skip & ((val >> 63) - 1)); /* no branch: what lies there is not to be guessed */
 }
 
 /* Whether a run of len blocks with word val and one with word next right behind it are one run. */
