@@ -181,6 +181,10 @@ int daxl_op_zero_edge(struct daxl_op *op, unsigned part, uint64_t from, uint64_t
 		return 0; /* reads as zeroes already */
 	bool replace = daxl_op_must_replace(op, part, at, run.blk);
 
+	if (replace && !op->brk.changing) { /* a writer in place would store into the old block, once that is shared no more */
+		op->alone = true;
+		return -EAGAIN;
+	}
 	if (need) {
 		*need += replace;
 		return 0;

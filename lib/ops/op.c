@@ -178,13 +178,13 @@ static bool plan_stands(const struct daxl_op *op)
 static int plan_locked(struct daxl_op *op, bool *ret_covered)
 {
 	if (plan_stands(op)) {
-		*ret_covered = is_closed(op);
+		*ret_covered = is_closed(op) && daxl_op_is_alone(op);
 		return 0;
 	}
 	op->want_clauses = any_leases(op);
 	int rc = plan_now(op);
 
-	*ret_covered = !rc && is_closed(op);
+	*ret_covered = !rc && is_closed(op) && daxl_op_is_alone(op);
 	if (*ret_covered && op->nclauses)
 		*ret_covered = daxl_break_covered(&op->brk, op->clauses, op->nclauses);
 	return rc;
@@ -375,6 +375,10 @@ static int break_and_build(struct daxl_op *op)
 		rc = plan_locked(op, &covered);
 		while (!rc && covered) {
 			rc = build_and_commit(op);
+			if (rc == -EAGAIN && !daxl_op_is_alone(op)) {
+				rc = 0;
+				covered = false;
+			}
 			if (rc != -ENOSPC || waited_for_frees)
 				break;
 			unlock_files(op);
@@ -386,7 +390,8 @@ static int break_and_build(struct daxl_op *op)
 		unlock_files(op);
 		if (rc || covered)
 			break;
-		rc = daxl_break_widen(&op->brk);
+		if (daxl_op_is_alone(op)) /* else once more with the writers out */
+			rc = daxl_break_widen(&op->brk);
 	}
 	if (!rc && op->before_open)
 		op->before_open(op);

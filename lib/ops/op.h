@@ -66,7 +66,9 @@ struct daxl_op {
 	struct daxl_opfile f[2];
 	unsigned nfiles;
 	bool credit;
-	bool alone; /* in-place writers have to be out first. True unless the operation only removes blocks or fills holes: then set false before the run, or by plan */
+	/* In-place writers have to be out first. True unless the operation only removes blocks or fills holes: then set false before the run. Plan may set
+	 * it again, and build with -EAGAIN, if the file turns out to be other than was thought: then it goes round once more. */
+	bool alone;
 	/* plan's answer */
 	struct daxl_clause *clauses;
 	size_t nclauses, clauses_cap;
@@ -147,6 +149,12 @@ int daxl_op_grow(struct daxl_op *op, unsigned part, uint64_t new_size, daxl_nblk
 int daxl_op_limbo(struct daxl_op *op, unsigned part, daxl_fblk_t start, daxl_fblk_t end) DAXL_HOLDS(FILE);
 /* The block after the one mapped before at: where new blocks had best lie. */
 daxl_blk_t daxl_op_hint(const struct daxl_op *op, unsigned part, daxl_fblk_t at);
+
+/* Whether in-place writers are out, or need not be. */
+static inline bool daxl_op_is_alone(const struct daxl_op *op)
+{
+	return !op->alone || op->brk.changing;
+}
 
 /* The map as far as it has been built. */
 static inline const struct daxl_node *daxl_op_root(const struct daxl_op *op, unsigned part)

@@ -23,7 +23,6 @@ struct write_op {
 	uint64_t off, len;
 	bool append;
 	bool atomic; /* all of it into new blocks: wholly there after a crash, or not at all */
-	bool planned; /* plan has been asked */
 };
 
 /*
@@ -203,21 +202,6 @@ static int plan_run(daxl_fblk_t at, const struct daxl_run *run, void *arg)
 	return 0;
 }
 
-/*
- * Nobody stores in place behind the size. So a write that begins there, touching no block before it, need not have the writers out. Where the first plan said so
- * and the file has grown meanwhile, the operation goes round once more.
- */
-static void plan_alone(struct write_op *w, uint64_t size, daxl_fblk_t start)
-{
-	struct daxl_op *op = &w->op;
-	bool alone = w->atomic || op->brk.held || daxl_offset_in_block(size, op->shift) != 0 || daxl_op_bytes(op, start) < size;
-
-	if (w->planned && alone && !op->alone)
-		daxl_op_close(op, 0, 0, DAXL_FBLK_INF); /* more than is closed */
-	op->alone = alone || (w->planned && op->alone);
-	w->planned = true;
-}
-
 static int plan_write(struct daxl_op *op)
 {
 	struct write_op *w = daxl_container_of(op, struct write_op, op);
@@ -233,7 +217,8 @@ static int plan_write(struct daxl_op *op)
 	daxl_fblk_t start = daxl_op_blk_down(op, w->off), end = daxl_op_blk_up(op, w->off + w->len);
 	struct write_walk ww = { .w = w, .off = w->off, .end = w->off + w->len };
 
-	plan_alone(w, v->size, start);
+	if (daxl_offset_in_block(v->size, op->shift) != 0 || daxl_op_bytes(op, start) < v->size)
+		op->alone = true; /* behind the size nobody stores in place */
 	daxl_op_plan_growth(op, 0, w->off + w->len);
 	if (w->atomic) {
 		daxl_op_clause(op, 0, start, end, DAXL_LEVEL_U, DAXL_WHO_ALL);
@@ -503,9 +488,9 @@ static __attribute__((noinline)) int write_as_operation(struct daxl_file *file, 
 	w.len = data->left;
 	w.append = flags & DAXL_DO_WRITE_APPEND;
 	w.atomic = atomic;
-	w.planned = false;
 	int rc = daxl_op_init(&w.op, atomic ? &atomic_recipe : recipe, file->ino, NULL, wait, def);
 
+	w.op.alone = atomic;
 	return rc ? rc : daxl_op_run(&w.op);
 }
 

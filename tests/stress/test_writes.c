@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* A write is done completely or not at all, whatever happens to the file or to the library's memory on the way. */
 #include "../unit/faults.h"
+#include "file/file.h" /* before stress.h, whose pool its arguments would hide */
 #include "stress.h"
 
 #include <urcu/urcu-bp.h>
@@ -156,6 +157,48 @@ START_TEST(a_write_behind_the_end_may_find_the_file_grown)
 }
 END_TEST
 
+static int write_tail(void *arg)
+{
+	return daxl_pwrite(f, arg, 50, B(1)) == 50 ? 0 : -EIO;
+}
+
+/*
+ * The tail block of a growing file is shared, and so is copied; meanwhile it is shared no more, and somebody writes into the tail in place. What he wrote is in
+ * the copy, too.
+ */
+START_TEST(a_write_into_a_tail_that_is_being_copied_is_not_lost)
+{
+	static const enum op grows[] = { OP_TRUNCATE, OP_ALLOCATE };
+	char buf[50], back[50];
+	struct daxl_file *g;
+	struct job growth, write;
+
+	stress_begin("write, tail copied");
+	f = stress_file("f", BLK + 100);
+	g = stress_file("g", 0);
+	must(daxl_clone_range(f, 0, g, 0, 0, NULL));
+	memset(buf, 'w', sizeof(buf));
+	points_on();
+	point_park("commit:enter");
+	job_start(&growth, &CALL(.op = grows[_i], .file = f, .off = B(4), .len = BLK));
+	point_wait_parked("commit:enter");
+	must(daxl_truncate(g, 0, NULL));
+	daxl_wait_for_frees(pool);
+	job_start_fn(&write, write_tail, buf);
+	while (!job_done(&write) && point_count("writer:sleep") == 0)
+		sched_yield();
+	point_release("commit:enter");
+	must(job_join(&growth));
+	must(job_join(&write));
+	points_off();
+	must_be(daxl_pread(f, back, sizeof(back), B(1)), (long long)sizeof(back));
+	ck_assert_mem_eq(buf, back, sizeof(buf));
+	must(daxl_close(f));
+	must(daxl_close(g));
+	stress_end();
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
 	Suite *suite = suite_create("writes");
@@ -166,6 +209,7 @@ int main(int argc, char **argv)
 	tcase_add_test(tc, a_write_that_fails_has_stored_nothing);
 	tcase_add_test(tc, p47_a_write_in_a_read_section_does_not_wait_for_a_change);
 	tcase_add_test(tc, a_write_behind_the_end_may_find_the_file_grown);
+	tcase_add_loop_test(tc, a_write_into_a_tail_that_is_being_copied_is_not_lost, 0, 2);
 	suite_add_tcase(suite, tc);
 	return stress_main(argc, argv, suite);
 }
