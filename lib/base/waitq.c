@@ -11,11 +11,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/bucket.h"
 #include "base/compiler.h"
 #include "base/lock.h"
 
 #define BUCKETS 256u
-#define SPINS 100u
+#define SPIN_NS 4000u /* about what a sleep and its end cost: what comes sooner is waited for awake */
+#define LOOKS 32u     /* between two at the clock */
 
 /* What daxl_waiter.state says. Only a waiter that is ASLEEP needs the kernel to be told. */
 enum { ARMED, ASLEEP, SIGNALED };
@@ -104,14 +106,17 @@ static bool is_signaled(const struct daxl_waiter *waiter)
 	return __atomic_load_n(&waiter->state, __ATOMIC_SEQ_CST) == SIGNALED;
 }
 
-/* A hand-over that is under way takes less than a sleep. */
 static bool spin(const struct daxl_waiter *waiter)
 {
-	for (unsigned i = 0; i < SPINS; i++) {
-		if (is_signaled(waiter))
-			return true;
-		daxl_relax();
-	}
+	uint64_t until = daxl_now_ns() + SPIN_NS;
+
+	do {
+		for (unsigned i = 0; i < LOOKS; i++) {
+			if (is_signaled(waiter))
+				return true;
+			daxl_relax();
+		}
+	} while (daxl_now_ns() < until);
 	return false;
 }
 
@@ -136,15 +141,19 @@ int daxl_waiter_sleep(struct daxl_waiter *waiter, uint64_t deadline_ns)
 	return is_signaled(waiter) ? 0 : rc;
 }
 
-static void tell(struct daxl_waiter *waiter)
+/* Whether it sleeps, and the kernel is to be told too. */
+static bool tell(struct daxl_waiter *waiter)
 {
-	int saved = errno;
+	if (!waiter->notify)
+		return __atomic_exchange_n(&waiter->state, SIGNALED, __ATOMIC_SEQ_CST) == ASLEEP;
+	waiter->notify(waiter);
+	return false;
+}
 
-	if (waiter->notify)
-		waiter->notify(waiter);
-	else if (__atomic_exchange_n(&waiter->state, SIGNALED, __ATOMIC_SEQ_CST) == ASLEEP)
-		syscall(SYS_futex, &waiter->state, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
-	errno = saved;
+/* The word may be gone by now, and be another's: who sleeps on a futex looks again when woken for nothing. */
+static void wake_sleeper(const uint32_t *word)
+{
+	syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
 }
 
 void daxl_wake_key(uint64_t key)
@@ -158,14 +167,25 @@ void daxl_wake_key(uint64_t key)
 void daxl_wake_key_looked(uint64_t key)
 {
 	struct bucket *b = bucket_of(key);
+	const uint32_t *sleeper = NULL;
 
 	if (__atomic_load_n(&b->count, __ATOMIC_SEQ_CST) == 0)
 		return;
+	int saved = errno;
+
 	daxl_mutex_lock(&b->mutex);
-	for (struct daxl_waiter_entry *e = b->head; e; e = e->next)
-		if (e->key == key)
-			tell(e->waiter);
+	for (struct daxl_waiter_entry *e = b->head, *next; e; e = next) {
+		next = e->next; /* who is told is at work on that cache line next */
+		if (e->key != key || !tell(e->waiter))
+			continue;
+		if (sleeper)
+			wake_sleeper(sleeper);
+		sleeper = &e->waiter->state;
+	}
 	daxl_mutex_unlock(&b->mutex);
+	if (sleeper) /* the last without the mutex: it will want it */
+		wake_sleeper(sleeper);
+	errno = saved;
 }
 
 uint64_t daxl_key_new(void)

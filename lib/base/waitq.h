@@ -6,6 +6,7 @@
  *
  * A waiter listens on up to DAXL_WAITER_KEYS keys. Protocol, never losing a wake-up (L13):
  *     add keys once;  loop { arm; evaluate predicate (under whatever lock it needs); satisfied ? break : sleep }  remove.
+ * To sleep is to spin for a few microseconds first, so short waits cost no system call on either side.
  * A waker changes the state first and then wakes the key. A waiter with notify instead of a sleeper is told by a call with the bucket's lock held
  * (short, takes no lock of rank BUCKET or below).
  */

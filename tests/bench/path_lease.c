@@ -4,7 +4,9 @@
  *
  * The hand-over: the breaker recalls the lease, which is returned at once, and waits for its pin. The second thread,
  * which has it, lets it go some time later, and notes when. "Sleeping" is long enough for the breaker to have stopped
- * spinning. The limit is the same between two threads that have only a word and, to sleep, a futex.
+ * spinning. The limit is the same between two threads that have only a word and, to sleep, a futex. The breaker says
+ * that it runs by returning from its call; what the call has to do after its wait, with no hand-over in it, is a path
+ * of its own: from the return of a recalled lease without pins to the return of the break.
  */
 #include <linux/futex.h>
 #include <limits.h>
@@ -116,6 +118,28 @@ static void ours_hand_over(unsigned ops, const void *arg)
 	bench_add(bench_now() - hand.let_go);
 }
 
+static void recalled_unpinned(struct daxl_lease *which, const struct daxl_recall *recall, void *arg)
+{
+	(void)recall;
+	(void)arg;
+	bench_check(daxl_lease_return(which));
+	hand.let_go = bench_now();
+}
+
+static void rest_of_break(unsigned ops, const void *arg)
+{
+	struct daxl_lease_opts opts = DAXL_LEASE_OPTS_INIT;
+
+	(void)arg;
+	opts.recall = recalled_unpinned;
+	for (unsigned i = 0; i < ops; i++) {
+		bench_check(daxl_lease_acquire(small, 0, OP_BYTES, &opts, &lease));
+		bench_check(daxl_break(small, 0, OP_BYTES, DAXL_BREAK_UNMAP, NULL));
+		bench_add(bench_now() - hand.let_go);
+		daxl_lease_free(lease);
+	}
+}
+
 static void word_hand_over(unsigned ops, const void *arg)
 {
 	(void)ops;
@@ -163,13 +187,14 @@ static void hand_overs(void)
 	}, sleeping = {
 		"last unpin to breaker, sleeping", 4, hand_over, &ours,
 		.limit = { .name = "futex wake to return from wait", hand_over, &word }, .ratio = 1.3,
-	};
+	}, rest = { .name = "what a break does after its wait", .ops = 16, .ours = rest_of_break };
 
 	hand.delay = SHORT_NS;
 	bench_run(&spinning);
 	hand.delay = LONG_NS;
 	hand.sleeps = true;
 	bench_run(&sleeping);
+	bench_run(&rest);
 }
 
 void paths_lease(struct daxl_pool *pool)
