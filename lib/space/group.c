@@ -40,13 +40,13 @@ daxl_blk_t daxl_bits_next_used(const uint64_t *bits, daxl_blk_t from, daxl_blk_t
 	return daxl_min_u64((word << 6) + (unsigned)__builtin_ctzll(w), end);
 }
 
-/* The bits of word that [off, off + n) covers. */
-static uint64_t mask_of(unsigned word, unsigned off, unsigned n)
+/* How many of the n > 0 bits from at lie in at's word, and *ret_mask of them. */
+static inline unsigned word_piece(unsigned at, unsigned n, uint64_t *ret_mask)
 {
-	unsigned first = word * 64 >= off ? 0 : off - word * 64;
-	unsigned last = (unsigned)daxl_min_u64(off + n - word * 64, 64); /* one behind */
+	unsigned count = (unsigned)daxl_min_u64(n, 64 - at % 64);
 
-	return (UINT64_MAX << first) & (UINT64_MAX >> (64 - last));
+	*ret_mask = (UINT64_MAX >> (64 - count)) << at % 64;
+	return count;
 }
 
 /* Brings the trees up to date with the group, whose lines were full and touched as given before. */
@@ -54,19 +54,22 @@ static inline void DAXL_HOLDS(SPIN)
 update_trees(struct daxl_space *space, uint64_t index, unsigned full, unsigned touched)
 {
 	const struct daxl_group *group = &space->groups[index];
+
+	if (daxl_likely(group->full == full && group->touched == touched))
+		return;
 	bool had_part = (touched & ~full) != 0;
 	bool has_part = (group->touched & ~(unsigned)group->full) != 0;
 	bool had_whole = touched != DAXL_GROUP_ALL_LINES;
 	bool has_whole = group->touched != DAXL_GROUP_ALL_LINES;
 
 	/* Additions first: a group with a free block is never in neither. */
-	if (daxl_unlikely(has_part && !had_part))
+	if (has_part && !had_part)
 		daxl_sum_set(&space->part, index);
-	if (daxl_unlikely(has_whole && !had_whole))
+	if (has_whole && !had_whole)
 		daxl_sum_set(&space->whole, index);
-	if (daxl_unlikely(had_part && !has_part))
+	if (had_part && !has_part)
 		daxl_sum_clear(&space->part, index);
-	if (daxl_unlikely(had_whole && !has_whole))
+	if (had_whole && !has_whole)
 		daxl_sum_clear(&space->whole, index);
 }
 
@@ -88,12 +91,10 @@ void daxl_group_take(struct daxl_space *space, uint64_t index, unsigned off, uns
 
 	for (unsigned done = 0; done < n;) {
 		unsigned at = off + done, word = at / 64, line = at / DAXL_LINE_BLOCKS;
-		uint64_t mask = mask_of(word, off, n);
+		uint64_t mask;
+		unsigned count = word_piece(at, n - done, &mask);
 		uint64_t old = load_word(bits, word);
-		unsigned count = (word + 1) * 64 - at;
 
-		if (count > n - done)
-			count = n - done;
 		assert((old & mask) == 0);
 		__atomic_store_n(&bits[word], old | mask, __ATOMIC_RELAXED);
 		line_changed(group, line, group->line_used[line] + count);
@@ -110,12 +111,10 @@ void daxl_group_give(struct daxl_space *space, uint64_t index, unsigned off, uns
 
 	for (unsigned done = 0; done < n;) {
 		unsigned at = off + done, word = at / 64, line = at / DAXL_LINE_BLOCKS;
-		uint64_t mask = mask_of(word, off, n);
+		uint64_t mask;
+		unsigned count = word_piece(at, n - done, &mask);
 		uint64_t old = load_word(bits, word);
-		unsigned count = (word + 1) * 64 - at;
 
-		if (count > n - done)
-			count = n - done;
 		assert((old & mask) == mask); /* a block given back twice */
 		__atomic_store_n(&bits[word], old & ~mask, __ATOMIC_RELAXED);
 		line_changed(group, line, group->line_used[line] - count);
