@@ -35,7 +35,7 @@ struct daxl_range_lock {
 	uint64_t next_ticket DAXL_GUARDED(RANGE);
 	uint64_t last_id DAXL_GUARDED(RANGE); /* the last lease's, of a batch that is over at a multiple of its size */
 	/* read without the mutex, changed under it; seq_cst where nothing else is said */
-	uint32_t nspans;    /* leases with something in spans; an operation looks after it has closed its range, under the mutex */
+	uint32_t nspans;    /* leases with something in spans; an operation looks after it has closed its range (queue.c says why it sees them) */
 	uint32_t nsolid;    /* STABLE or EXCLUSIVE leases that are LIVE or RECALLED */
 	uint32_t nchanging; /* parts in the state changing */
 	uint32_t nsettling; /* grants that wait for counted writers */
