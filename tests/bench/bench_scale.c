@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Two threads on two files against one thread on one: how many times as many operations are done in the same time. Both
- * are timed in turns; the machine has to have two CPUs to spare, else the figure is about the scheduler.
+ * are timed in turns; the machine has to have two CPUs to spare, else the figure is about the scheduler. What shares
+ * the machine's caches and memory shares their bandwidth too: beside copies stands what they reach with no library.
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "ops.h"
 
 static struct op_file files[2];
 static struct daxl_lease *leases[2];
+static char *plain[2]; /* OP_WARM blocks each */
 
 struct kind {
 	const char *name;
@@ -27,6 +30,35 @@ static void pin(unsigned ops, const void *arg)
 	for (unsigned i = 0; i < ops; i++) {
 		bench_check(daxl_lease_pin(lease));
 		daxl_lease_unpin(lease);
+	}
+	bench_stop();
+}
+
+/* What op_read copies, from memory of the same size. */
+static void plain_read(unsigned ops, const void *arg)
+{
+	static _Thread_local char into[BENCH_BLOCK];
+	static _Thread_local uint64_t at;
+	const char *from = *(char *const *)arg;
+
+	bench_start();
+	for (unsigned i = 0; i < ops; i++, at++) {
+		memcpy(into, from + at % OP_WARM * BENCH_BLOCK, BENCH_BLOCK);
+		__asm__ volatile("" ::"r"(into) : "memory");
+	}
+	bench_stop();
+}
+
+/* What op_overwrite stores. The two threads have a half each of the limit's memory. */
+static void plain_store(unsigned ops, const void *arg)
+{
+	static _Thread_local uint64_t at;
+	unsigned half = (unsigned)((char *const *)arg - plain);
+
+	bench_start();
+	for (unsigned i = 0; i < ops; i++, at++) {
+		limit_store_block(op_data() + at % OP_BATCH * BENCH_BLOCK, 2 * at + half);
+		limit_fence();
 	}
 	bench_stop();
 }
@@ -76,8 +108,10 @@ int main(int argc, char **argv)
 {
 	static const struct kind kinds[] = {
 		{ "two threads: reads, 4 KiB", op_read, 5000, { &files[0], &files[1] }, 1.8 },
+		{ "two threads: copies of 4 KiB, no library", plain_read, 5000, { &plain[0], &plain[1] }, 0 },
 		{ "two threads: pin + unpin", pin, 200000, { &leases[0], &leases[1] }, 1.8 },
 		{ "two threads: overwrites, 4 KiB", op_overwrite, 5000, { &files[0], &files[1] }, 1.8 },
+		{ "two threads: stores of 4 KiB, no library", plain_store, 5000, { &plain[0], &plain[1] }, 0 },
 		{ "two threads: punch", punchs, 2048, { &files[0], &files[1] }, 1.4 },
 		{ "two threads: append 4 KiB", appends, 2048, { &files[0], &files[1] }, 1.4 },
 	};
@@ -92,12 +126,14 @@ int main(int argc, char **argv)
 		files[i] = op_warm(pool, i ? "b" : "a");
 		files[i].runs = 2; /* op_punch works in the first gap, behind the lease's block */
 		bench_check(daxl_lease_acquire(files[i].file, 0, OP_BYTES, NULL, &leases[i]));
+		plain[i] = bench_memory((size_t)OP_WARM * BENCH_BLOCK, NULL);
 	}
 	for (size_t i = 0; i < BENCH_COUNT(kinds); i++)
 		run(&kinds[i]);
 	for (unsigned i = 0; i < 2; i++) {
 		daxl_lease_free(leases[i]);
 		op_end(&files[i], i ? "b" : "a");
+		bench_memory_end(plain[i], (size_t)OP_WARM * BENCH_BLOCK);
 	}
 	return bench_end();
 }
