@@ -185,7 +185,7 @@ void op_append(unsigned ops, const void *arg)
 
 void op_read(unsigned ops, const void *arg)
 {
-	static _Thread_local char into[BENCH_BLOCK];
+	static _Thread_local char into[BENCH_BLOCK] __attribute__((aligned(BENCH_BLOCK))); /* a copy does not meet its own stores */
 	static _Thread_local uint64_t at;
 	struct daxl_file *file = ((const struct op_file *)arg)->file;
 
