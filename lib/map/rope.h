@@ -63,7 +63,6 @@ static inline int daxl_rope_walk_short(const struct daxl_node *root, daxl_fblk_t
 	return fn(start, &run, arg);
 }
 
-
 /*
  * What an edit took out of the published rope. The account is exact: every block of the old rope and every block which
  * the edit was given by set or copy is afterwards either mapped by the new rope or listed here, once for each time it
