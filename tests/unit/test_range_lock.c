@@ -123,11 +123,12 @@ START_TEST(overlapping_requests_are_served_in_order_of_arrival)
 }
 END_TEST
 
-/* A later request does not pass an earlier one that still waits, even if what is in service now is not in its way. */
+/* A later request, or a grant, does not pass an earlier one that still waits, even if what is in service now is not in its way. */
 START_TEST(a_waiting_request_keeps_later_ones_behind_it)
 {
 	struct daxl_break first, third;
 	struct breaker second = BREAKER(&fa, 10, 30, DAXL_LEVEL_U);
+	struct daxl_lease *lease = create_lease(&fa, 25, 28, NULL);
 	uint64_t before;
 
 	ck_assert_int_eq(try_break(&first, &fa, 0, 20), 0);
@@ -137,8 +138,12 @@ START_TEST(a_waiting_request_keeps_later_ones_behind_it)
 	ck_assert_int_eq(try_break(&third, &fa, 25, 40), -EAGAIN);
 	ck_assert_int_eq(try_break(&third, &fa, 30, 40), 0);
 	daxl_break_leave(&third);
+	ck_assert(!daxl_lease_try_grant(lease, NULL, NULL));
 	daxl_break_leave(&first);
 	ck_assert_int_eq(join_breaker(&second), 0);
+	ADD(fa.refs, 1);
+	ck_assert(daxl_lease_try_grant(lease, NULL, NULL));
+	daxl_lease_free(lease);
 }
 END_TEST
 
