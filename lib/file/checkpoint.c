@@ -422,11 +422,11 @@ static int ckpt_run(struct daxl_pool *pool, bool clean, uint64_t new_epoch)
 
 int daxl_ckpt_run(struct daxl_pool *pool, bool clean, uint64_t new_epoch)
 {
-	struct daxl_toll outer = daxl_toll;
+	struct daxl_toll outer = daxl_toll_begin();
 	struct daxl_count count = daxl_count_begin(pool->tally, DAXL_STAT_CHECKPOINT);
 	int rc = daxl_count_end_int(&count, ckpt_run(pool, clean, new_epoch));
 
-	daxl_toll = outer;
+	daxl_toll_end(outer);
 	return rc;
 }
 

@@ -14,13 +14,13 @@ struct daxl_toll daxl_callback_enter(void)
 {
 	daxl_assert_no_locks();
 	callback_depth++;
-	return daxl_toll;
+	return daxl_toll_begin();
 }
 
 void daxl_callback_leave(struct daxl_toll outer)
 {
 	callback_depth--;
-	daxl_toll = outer;
+	daxl_toll_end(outer);
 }
 
 bool daxl_may_not_wait(void)

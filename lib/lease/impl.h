@@ -186,12 +186,17 @@ void daxl_abreaks_step(struct daxl_domain *domain) DAXL_WAITS;
 
 /* What the event of a break handle says; the events mutex held. */
 struct daxl_event daxl_abreak_event(struct daxl_event_node *node) DAXL_HOLDS(EVENTS);
-/* Blocks as recalls and events show them. */
+/* The bytes of [start, end) as they are shown to users; DAXL_TO_END where there is no end. */
+static inline uint64_t daxl_range_len(const struct daxl_domain *domain, daxl_fblk_t start, daxl_fblk_t end)
+{
+	return end == DAXL_FBLK_INF ? (uint64_t)DAXL_TO_END : daxl_blocks_to_bytes(end - start, domain->block_shift);
+}
+/* The same with where they begin, as recalls and events have it. */
 static inline void daxl_range_bytes(const struct daxl_domain *domain, daxl_fblk_t start, daxl_fblk_t end, off_t *ret_off,
                                     off_t *ret_len)
 {
 	*ret_off = (off_t)daxl_blocks_to_bytes(start, domain->block_shift);
-	*ret_len = end == DAXL_FBLK_INF ? DAXL_TO_END : (off_t)daxl_blocks_to_bytes(end - start, domain->block_shift);
+	*ret_len = (off_t)daxl_range_len(domain, start, end);
 }
 /* What the holder of a lease that is marked is told; a reference held. */
 struct daxl_recall daxl_lease_asked(const struct daxl_lease *lease);

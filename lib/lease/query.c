@@ -18,12 +18,6 @@ DAXL_API int daxl_lease_state(const struct daxl_lease *lease)
 	return w & DAXL_LW_RECALLED ? DAXL_LEASE_RECALLED : DAXL_LEASE_LIVE;
 }
 
-static uint64_t DAXL_HOLDS(RANGE) range_len(const struct daxl_lease *lease)
-{
-	return lease->end == DAXL_FBLK_INF ? (uint64_t)DAXL_TO_END
-	                                   : daxl_blocks_to_bytes(lease->end - lease->start, lease->rl->domain->block_shift);
-}
-
 DAXL_API int daxl_lease_stat(struct daxl_lease *lease, struct daxl_lease_stat *ret_stat)
 {
 	DAXL_NEED(lease);
@@ -32,7 +26,7 @@ DAXL_API int daxl_lease_stat(struct daxl_lease *lease, struct daxl_lease_stat *r
 	*ret_stat = (struct daxl_lease_stat){
 		.id = lease->id,
 		.off = daxl_blocks_to_bytes(lease->start, lease->rl->domain->block_shift),
-		.len = range_len(lease),
+		.len = daxl_range_len(lease->rl->domain, lease->start, lease->end),
 		.mode = lease->mode,
 		.flags = lease->flags,
 		.state = (uint32_t)daxl_lease_state(lease),
@@ -130,7 +124,7 @@ bool daxl_lease_holder_locked(const struct daxl_lease *l, struct daxl_holder *re
 		.lease_id = l->id,
 		.owner = l->owner,
 		.off = daxl_blocks_to_bytes(l->start, l->rl->domain->block_shift),
-		.len = range_len(l),
+		.len = daxl_range_len(l->rl->domain, l->start, l->end),
 		.mode = l->mode,
 		.flags = l->flags,
 		.state = (uint32_t)daxl_lease_state(l),

@@ -22,8 +22,7 @@ static inline WIDE unsigned search_wide(const uint64_t *end, unsigned lines, uin
 #endif
 
 /* The run at a block that lies inside the rope; wide: as the name says, and wants a CPU that can. */
-static inline __attribute__((always_inline)) void descend(const struct daxl_node *root, daxl_fblk_t at, bool wide,
-                                                         struct daxl_run *out)
+DAXL_INLINE void descend(const struct daxl_node *root, daxl_fblk_t at, bool wide, struct daxl_run *out)
 {
 	unsigned i, lines = root->cap / 8u, depth = root->depth;
 	const uint64_t *word;

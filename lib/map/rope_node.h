@@ -127,7 +127,7 @@ static inline struct daxl_node *daxl_node_child(const struct daxl_node *node, un
  * Asks for a child that is about to be read whole. Inlined by force: gcc 12 finds that a function which only prefetches does
  * nothing, and drops its calls.
  */
-static inline __attribute__((always_inline)) void daxl_child_prefetch(const struct daxl_node *node, unsigned i)
+DAXL_INLINE void daxl_child_prefetch(const struct daxl_node *node, unsigned i)
 {
 	uint64_t ref = daxl_node_val(node, i);
 	const char *child = (const char *)daxl_ref_node(ref);

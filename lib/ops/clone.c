@@ -138,8 +138,8 @@ static void __attribute__((noinline)) each_piece(struct clone_op *c, daxl_fblk_t
  * Calls fn for the pieces of a source run that the destination does not map at that very place already: those are new to it. (A block copied onto
  * its own place changes nothing and gets no further user.) Inlined, since a clone does little else for each run.
  */
-static inline __attribute__((always_inline)) void each_given(struct clone_op *c, daxl_fblk_t at, const struct daxl_run *run,
-                                                            void (*fn)(struct clone_op *c, daxl_blk_t blk, daxl_nblk_t len))
+DAXL_INLINE void each_given(struct clone_op *c, daxl_fblk_t at, const struct daxl_run *run,
+                            void (*fn)(struct clone_op *c, daxl_blk_t blk, daxl_nblk_t len))
 {
 	daxl_fblk_t place = at + c->to_dst, into = place - c->there_at;
 

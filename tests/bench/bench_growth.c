@@ -72,20 +72,6 @@ static const char *file_name(unsigned i)
 	return name;
 }
 
-static void create_and_unlink(unsigned ops, const void *arg)
-{
-	struct daxl_file *one;
-
-	(void)arg;
-	bench_start();
-	for (unsigned i = 0; i < ops; i++) {
-		bench_check(daxl_open(pool, "one", O_RDWR | O_CREAT | O_EXCL, &one));
-		bench_check(daxl_close(one));
-		bench_check(daxl_unlink(pool, "one"));
-	}
-	bench_stop();
-}
-
 static void open_and_close(unsigned ops, const void *arg)
 {
 	struct daxl_file *one;
@@ -100,13 +86,14 @@ static void open_and_close(unsigned ops, const void *arg)
 }
 
 static const struct curve by_files[] = {
-	{ "create, close and unlink", create_and_unlink, OP_BATCH },
+	{ "create, close and unlink", op_short_life, OP_BATCH },
 	{ "open and close", open_and_close, 500 },
 };
 
 static void files(void)
 {
 	unsigned most = bench_long() ? 1000000 : 100000;
+	const struct op_file any = { .pool = pool };
 
 	for (size_t i = 0; i < BENCH_COUNT(by_files); i++) {
 		if (!bench_wants(by_files[i].name))
@@ -116,7 +103,7 @@ static void files(void)
 			for (; files_now < n; files_now++)
 				bench_check(daxl_close(op_create(pool, file_name(files_now))));
 			bench_point(by_files[i].name, "files", n,
-			            bench_time(by_files[i].fn, by_files[i].ops, NULL).median);
+			            bench_time(by_files[i].fn, by_files[i].ops, &any).median);
 		}
 		while (files_now > 0)
 			bench_check(daxl_unlink(pool, file_name(--files_now)));

@@ -22,18 +22,6 @@ struct kind {
 	double goal;
 };
 
-static void pin(unsigned ops, const void *arg)
-{
-	struct daxl_lease *lease = *(struct daxl_lease *const *)arg;
-
-	bench_start();
-	for (unsigned i = 0; i < ops; i++) {
-		bench_check(daxl_lease_pin(lease));
-		daxl_lease_unpin(lease);
-	}
-	bench_stop();
-}
-
 /* What op_read copies, from memory of the same size. */
 static void plain_read(unsigned ops, const void *arg)
 {
@@ -109,7 +97,7 @@ int main(int argc, char **argv)
 	static const struct kind kinds[] = {
 		{ "two threads: reads, 4 KiB", op_read, 5000, { &files[0], &files[1] }, 1.8 },
 		{ "two threads: copies of 4 KiB, no library", plain_read, 5000, { &plain[0], &plain[1] }, 0 },
-		{ "two threads: pin + unpin", pin, 200000, { &leases[0], &leases[1] }, 1.8 },
+		{ "two threads: pin + unpin", op_pin, 200000, { &leases[0], &leases[1] }, 1.8 },
 		{ "two threads: overwrites, 4 KiB", op_overwrite, 5000, { &files[0], &files[1] }, 1.8 },
 		{ "two threads: stores of 4 KiB, no library", plain_store, 5000, { &plain[0], &plain[1] }, 0 },
 		{ "two threads: punch", punchs, 2048, { &files[0], &files[1] }, 1.4 },

@@ -194,3 +194,29 @@ void op_read(unsigned ops, const void *arg)
 		bench_check(daxl_pread(file, into, BENCH_BLOCK, (off_t)(at % OP_WARM) * OP_BYTES));
 	bench_stop();
 }
+
+void op_short_life(unsigned ops, const void *arg)
+{
+	const struct op_file *of = arg;
+	struct daxl_file *one;
+
+	bench_start();
+	for (unsigned i = 0; i < ops; i++) {
+		bench_check(daxl_open(of->pool, "one", O_RDWR | O_CREAT | O_EXCL, &one));
+		bench_check(daxl_close(one));
+		bench_check(daxl_unlink(of->pool, "one"));
+	}
+	bench_stop();
+}
+
+void op_pin(unsigned ops, const void *arg)
+{
+	struct daxl_lease *lease = *(struct daxl_lease *const *)arg;
+
+	bench_start();
+	for (unsigned i = 0; i < ops; i++) {
+		bench_check(daxl_lease_pin(lease));
+		daxl_lease_unpin(lease);
+	}
+	bench_stop();
+}

@@ -49,5 +49,9 @@ struct op_file op_warm(struct daxl_pool *pool, const char *name);
 void op_overwrite(unsigned ops, const void *arg);
 void op_append(unsigned ops, const void *arg); /* the batch is cut off again */
 void op_read(unsigned ops, const void *arg);
+/* Of a further file in the pool: create, close, unlink. */
+void op_short_life(unsigned ops, const void *arg);
+/* arg points to the address of a lease: pin and unpin. */
+void op_pin(unsigned ops, const void *arg);
 
 #endif

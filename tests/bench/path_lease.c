@@ -25,17 +25,6 @@
 static struct daxl_file *small;
 static struct daxl_lease *lease;
 
-static void pin(unsigned ops, const void *arg)
-{
-	(void)arg;
-	bench_start();
-	for (unsigned i = 0; i < ops; i++) {
-		bench_check(daxl_lease_pin(lease));
-		daxl_lease_unpin(lease);
-	}
-	bench_stop();
-}
-
 static void two_adds(unsigned ops, const void *arg)
 {
 	static _Alignas(64) uint64_t word[8];
@@ -201,7 +190,7 @@ void paths_lease(struct daxl_pool *pool)
 {
 	static const struct peer_file tmpfs = { .fs = PEER_TMPFS, .name = "lease", .runs = 1 };
 	static const struct bench_path pins = {
-		"pin + unpin", 10000, pin, .limit = { .name = "two atomic adds", two_adds }, .ratio = 1.8,
+		"pin + unpin", 10000, op_pin, &lease, .limit = { .name = "two atomic adds", two_adds }, .ratio = 1.8,
 	}, acquires = {
 		"acquire + return", 1000, acquire, .limit = { .name = "two mutex lock/unlock", two_mutexes },
 		.ratio = 2.5,

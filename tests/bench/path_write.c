@@ -4,43 +4,17 @@
 #include "paths.h"
 #include "peers.h"
 
+/* Blocks; with an arg, each with its append to a log. */
 static void copies(unsigned ops, const void *arg)
 {
 	static uint64_t at;
 
-	(void)arg;
 	bench_start();
 	for (unsigned i = 0; i < ops; i++) {
 		limit_store_block(op_data(), at++);
 		limit_fence();
-	}
-	bench_stop();
-}
-
-static void copies_and_appends(unsigned ops, const void *arg)
-{
-	static uint64_t at;
-
-	(void)arg;
-	bench_start();
-	for (unsigned i = 0; i < ops; i++) {
-		limit_store_block(op_data(), at++);
-		limit_fence();
-		limit_log_append();
-	}
-	bench_stop();
-}
-
-static void create(unsigned ops, const void *arg)
-{
-	const struct op_file *of = arg;
-	struct daxl_file *one;
-
-	bench_start();
-	for (unsigned i = 0; i < ops; i++) {
-		bench_check(daxl_open(of->pool, "one", O_RDWR | O_CREAT | O_EXCL, &one));
-		bench_check(daxl_close(one));
-		bench_check(daxl_unlink(of->pool, "one"));
+		if (arg)
+			limit_log_append();
 	}
 	bench_stop();
 }
@@ -48,6 +22,7 @@ static void create(unsigned ops, const void *arg)
 void paths_write(struct daxl_pool *pool)
 {
 	static const unsigned two = 2;
+	static const bool append = true;
 	static const struct peer_file ext4 = { .fs = PEER_EXT4, .name = "warm", .sync = true };
 	static const struct peer_file tmpfs = { .fs = PEER_TMPFS, .name = "names", .runs = 1 };
 	static const struct peer_file xfs = { .fs = PEER_XFS, .name = "names", .runs = 1, .sync = true };
@@ -58,12 +33,12 @@ void paths_write(struct daxl_pool *pool)
 		.peers = { { .name = "ext4, pwrite + fdatasync", peer_overwrite, &ext4, 20, 16, peer_file_missing } },
 	}, {
 		"append 4 KiB", OP_BATCH, op_append, &warm,
-		.limit = { .name = "copy, fence, log append, fence", copies_and_appends }, .ratio = 1.5,
+		.limit = { .name = "copy, fence, log append, fence", copies, &append }, .ratio = 1.5,
 		.peers = { { .name = "ext4, pwrite + fsync", peer_append, &ext4, 30, 16, peer_file_missing },
 			   { .name = "libpmemobj: allocate, write, link", peer_pmemobj_append, NULL, 3, 0,
 			     peer_pmemobj_missing } },
 	}, {
-		"create + close + unlink", OP_BATCH, create, &warm,
+		"create + close + unlink", OP_BATCH, op_short_life, &warm,
 		.limit = { .name = "two log appends, fences", limit_appends, &two }, .ratio = 2,
 		.peers = { { .name = "tmpfs", peer_create, &tmpfs, 2, 0, peer_file_missing },
 			   { .name = "xfs, each step with fsync", peer_create, &xfs, 30, 4, peer_file_missing } },

@@ -458,6 +458,16 @@ static bool fail_point(const char *point, void *arg)
 	return __atomic_add_fetch(&passages, 1, __ATOMIC_RELAXED) == fail_at;
 }
 
+/* A checkpoint whose fail_at-th step fails, if it comes so far. */
+static int failing_checkpoint(struct daxl_pool *pool)
+{
+	passages = 0;
+	daxl_fault_set(fail_point, NULL);
+	int rc = daxl_ckpt_run(pool, false, 0);
+	daxl_fault_set(NULL, NULL);
+	return rc;
+}
+
 /* Whatever fails in a checkpoint, the files stay, the next one works and nothing is lost. */
 START_TEST(a_checkpoint_may_fail_anywhere)
 {
@@ -468,10 +478,7 @@ START_TEST(a_checkpoint_may_fail_anywhere)
 		struct daxl_pool *pool = pool_with_files(&image);
 		char *was = pool_text(pool);
 
-		passages = 0;
-		daxl_fault_set(fail_point, NULL);
-		int rc = daxl_ckpt_run(pool, false, 0);
-		daxl_fault_set(NULL, NULL);
+		int rc = failing_checkpoint(pool);
 		bool over = passages < fail_at;
 		failed += rc != 0;
 		if (rc)
@@ -494,7 +501,6 @@ START_TEST(a_checkpoint_may_fail_anywhere)
 }
 END_TEST
 
-/* The same in one pool: failure after failure, then success. */
 static size_t dirty_files(struct daxl_pool *pool)
 {
 	size_t n = 0;
@@ -548,27 +554,22 @@ START_TEST(a_file_that_a_failed_checkpoint_has_seen_waits_for_the_next)
 {
 	struct image image;
 	unsigned failed = 0;
+	int rc = -1;
 
-	for (fail_at = 1;; fail_at++) {
+	for (fail_at = 1; rc != 0; fail_at++) {
 		image_make(&image, 8 * MIB, 4096, 0);
 		struct daxl_pool *pool = image_open(&image);
 		file_make(pool, "a");
-		passages = 0;
-		daxl_fault_set(fail_point, NULL);
-		int rc = daxl_ckpt_run(pool, false, 0);
-		daxl_fault_set(NULL, NULL);
-		if (rc == 0) {
-			must(daxl_pool_end(pool));
-			image_free(&image);
-			break;
+		rc = failing_checkpoint(pool);
+		if (rc != 0) {
+			failed++;
+			must(daxl_names_unlink(pool, "a", 1));
+			ck_assert_uint_eq(pool->ids, 1);
+			must(daxl_ckpt_run(pool, false, 0));
+			ck_assert_uint_eq(pool->ids, 0);
+			ck_assert_uint_eq(pool->ckpt->slot.files, 0);
+			must_come_back(&pool, &image);
 		}
-		failed++;
-		must(daxl_names_unlink(pool, "a", 1));
-		ck_assert_uint_eq(pool->ids, 1);
-		must(daxl_ckpt_run(pool, false, 0));
-		ck_assert_uint_eq(pool->ids, 0);
-		ck_assert_uint_eq(pool->ckpt->slot.files, 0);
-		must_come_back(&pool, &image);
 		must(daxl_pool_end(pool));
 		image_free(&image);
 	}
@@ -576,6 +577,7 @@ START_TEST(a_file_that_a_failed_checkpoint_has_seen_waits_for_the_next)
 }
 END_TEST
 
+/* As a_checkpoint_may_fail_anywhere, in one pool: failure after failure, then success. */
 START_TEST(a_checkpoint_that_failed_is_tried_again)
 {
 	struct image image;
@@ -584,10 +586,7 @@ START_TEST(a_checkpoint_that_failed_is_tried_again)
 	for (fail_at = 1; fail_at < 40; fail_at++) {
 		char name[16];
 
-		passages = 0;
-		daxl_fault_set(fail_point, NULL);
-		(void)daxl_ckpt_run(pool, false, 0);
-		daxl_fault_set(NULL, NULL);
+		(void)failing_checkpoint(pool);
 		snprintf(name, sizeof(name), "more%u", (unsigned)fail_at);
 		must(file_map(file_make(pool, name), 0, 40, 0, 1));
 		must(daxl_names_unlink(pool, name, strlen(name)));
