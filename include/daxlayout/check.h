@@ -92,6 +92,7 @@ typedef int (*daxl_check_fn)(const struct daxl_check_finding *finding, void *arg
  *   -ECANCELED report ended it before anything was found
  *   -ENOENT, -EACCES, -EPERM, -ENOTDIR, ...  as open(2) gives them
  *   -EOPNOTSUPP  it cannot be mapped, or not shared
+ *   -EAGAIN    to repair: a thread cannot be started
  *   -ENOMEM
  */
 DAXL_API int daxl_check(const char *path, unsigned flags, daxl_check_fn report, void *arg);

@@ -95,7 +95,7 @@ struct daxl_pool_stat {
  *   -ENOENT, -EACCES, -EPERM, -ENOTDIR, -EROFS, -EMFILE, ...  as open(2) gives them
  *   -EOPNOTSUPP  it cannot be mapped, or not shared
  *   -EIO         the medium cannot be written or read back
- *   -EAGAIN      the thread for checkpoint_interval_ms cannot be started
+ *   -EAGAIN      a thread cannot be started: each pool open for writing has one, and one more for checkpoint_interval_ms
  *   -ENOMEM
  */
 DAXL_API int daxl_pool_create(const char *path, uint64_t size, const struct daxl_pool_opts *opts,
@@ -116,7 +116,7 @@ DAXL_API int daxl_pool_create(const char *path, uint64_t size, const struct daxl
  *   -E2BIG       opts from a newer program
  *   -ENOENT, -EACCES, -EPERM, -ENOTDIR, -EMFILE, ...  as open(2) gives them
  *   -EOPNOTSUPP  it cannot be mapped, or not shared
- *   -EAGAIN      the thread for checkpoint_interval_ms cannot be started
+ *   -EAGAIN      a thread cannot be started: each pool open for writing has one, and one more for checkpoint_interval_ms
  *   -ENOMEM
  */
 DAXL_API int daxl_pool_open(const char *path, const struct daxl_pool_opts *opts, struct daxl_pool **ret_pool);

@@ -5,18 +5,15 @@
  *   daxl_rcu_read_lock(), daxl_rcu_read_unlock(), daxl_rcu_read_ongoing()   wait-free; nest
  *   daxl_rcu_deref(p)          loads what daxl_rcu_assign published, and everything stored before it
  *   daxl_rcu_assign(p, v)      publishes v: whoever loads it sees what was stored before
- *   struct rcu_head, daxl_rcu_call(head, fn)   fn(head) on liburcu's worker after a grace period; never waits
  *   daxl_rcu_synchronize()     waits a grace period; not inside a read section, no library lock held
- *   daxl_rcu_barrier()         waits until all callbacks queued so far have run; the same rules
  *
  * Read sections are inlined: 1 ns instead of 8. liburcu 0.13 does that for sources that declare themselves compatible
  * with the LGPL, which this licence is. Not under AddressSanitizer, which comes with UBSan: liburcu 0.13 places its
  * readers less aligned than it declares them.
  *
  * ThreadSanitizer sees no order in liburcu's own code. There the library is called, not inlined; publishing goes
- * through __atomic, which it does see; and the order that a grace period gives is declared: a read section's end, and
- * whoever queues a callback, releases; what runs after a grace period acquires. Declaring more than that would hide
- * real races.
+ * through __atomic, which it does see; and the order that a grace period gives is declared: a read section's end
+ * releases, and what has waited for a grace period acquires. Declaring more than that would hide real races.
  */
 #ifndef DAXL_BASE_RCU_H
 #define DAXL_BASE_RCU_H
@@ -42,9 +39,7 @@
 
 void daxl_rcu_read_lock(void);
 void daxl_rcu_read_unlock(void);
-void daxl_rcu_call(struct rcu_head *head, void (*fn)(struct rcu_head *head));
 void daxl_rcu_synchronize(void);
-void daxl_rcu_barrier(void);
 
 #else
 
@@ -58,19 +53,9 @@ static inline void daxl_rcu_read_unlock(void)
 	urcu_bp_read_unlock();
 }
 
-static inline void daxl_rcu_call(struct rcu_head *head, void (*fn)(struct rcu_head *head))
-{
-	urcu_bp_call_rcu(head, fn);
-}
-
 static inline void daxl_rcu_synchronize(void)
 {
 	urcu_bp_synchronize_rcu();
-}
-
-static inline void daxl_rcu_barrier(void)
-{
-	urcu_bp_barrier();
 }
 
 #endif

@@ -3,12 +3,16 @@
 #ifndef DAXL_BASE_THREAD_H
 #define DAXL_BASE_THREAD_H
 
+#include <pthread.h>
 #include <stdbool.h>
 
 #include "base/compiler.h"
 
 extern _Thread_local unsigned daxl_thread_drawn; /* number + 1; 0: not yet */
 unsigned daxl_thread_draw(void); /* the slow half of daxl_thread_number */
+
+/* The calling thread's number may be another's; the thread draws anew, should it want one again. For threads of the library's own, at their end. */
+void daxl_thread_give_back(void);
 
 static inline unsigned daxl_thread_number(void)
 {
@@ -26,5 +30,8 @@ static inline unsigned daxl_thread_place(unsigned own, unsigned shared, bool *re
 	*ret_own = n < own;
 	return *ret_own ? n : own + n % shared;
 }
+
+/* A thread with all signals blocked: they are the program's. Returns 0 or an errno, positive. */
+int daxl_thread_start(pthread_t *ret_thread, void *(*run)(void *arg), void *arg);
 
 #endif

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The background checkpointer. It sleeps on a condition with the monotonic clock, so that stopping it takes no longer
- * than its checkpoint, and keeps all signals blocked: they are the program's.
+ * than its checkpoint.
  */
 #include "file/background.h"
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <time.h>
 
 #include "base/error.h"
 #include "base/hook.h"
+#include "base/thread.h"
 #include "file/file.h"
 
 struct daxl_background {
@@ -59,6 +59,7 @@ static void *run(void *arg)
 		if (records != seen && daxl_ckpt_run(pool, false, 0) == 0)
 			seen = records;
 	}
+	daxl_thread_give_back();
 	return NULL;
 }
 
@@ -66,7 +67,6 @@ int daxl_background_start(struct daxl_pool *pool, uint32_t interval_ms, struct d
 {
 	struct daxl_background *background = daxl_zalloc(sizeof(*background));
 	pthread_condattr_t attr;
-	sigset_t all, old;
 
 	if (background == NULL)
 		return daxl_fail(ENOMEM, "no memory for the background checkpointer");
@@ -77,10 +77,8 @@ int daxl_background_start(struct daxl_pool *pool, uint32_t interval_ms, struct d
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&background->cond, &attr);
 	pthread_condattr_destroy(&attr);
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	int rc = DAXL_FAULT("background-thread") ? EAGAIN : pthread_create(&background->thread, NULL, run, background);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	int rc = DAXL_FAULT("background-thread") ? EAGAIN : daxl_thread_start(&background->thread, run, background);
+
 	if (rc != 0) {
 		pthread_cond_destroy(&background->cond);
 		pthread_mutex_destroy(&background->mutex);

@@ -70,7 +70,7 @@ struct daxl_ckpt {
 	uint64_t completed; /* atomic, for stat */
 
 	/* Pages that the last durable checkpoint or the log after it still needs, but nothing newer does. */
-	DAXL_MUTEX(SLAB) page_mutex; /* a leaf: the RCU worker comes here. Guards up to lost */
+	DAXL_MUTEX(SLAB) page_mutex; /* a leaf: the thread that reclaims comes here. Guards up to lost */
 	daxl_page_t *retired DAXL_GUARDED(SLAB);
 	size_t nretired DAXL_GUARDED(SLAB), retired_cap DAXL_GUARDED(SLAB);
 	size_t live DAXL_GUARDED(SLAB); /* pages in use and not retired: there is room for them in retired */

@@ -4,7 +4,7 @@
  *
  * A page is taken (daxl_ckpt_page_get), is live while the newest checkpoint or the running one uses it, is retired when
  * nothing newer does, and is freed when a checkpoint without it is durable. Pages that no durable checkpoint has ever
- * used skip the queue (daxl_ckpt_page_put). Pages are retired on the RCU worker's thread and behind commit points, where
+ * used skip the queue (daxl_ckpt_page_put). Pages are retired on the thread that reclaims and behind commit points, where
  * nothing may fail; so the queue has room for every live page from the moment that it is taken. Payload pages are not
  * live, they come when their record is durable: one that finds no memory stays taken until the pool is opened again.
  */

@@ -45,7 +45,7 @@ int daxl_change_begin(struct daxl_change *change, struct daxl_inode *ino, bool t
 		return daxl_fail(EUCLEAN, "file %u is damaged", ino->id);
 	if (old->deleted)
 		return daxl_fail(ESTALE, "file %u has been deleted", ino->id);
-	__builtin_prefetch(&old->retired, 1); /* the RCU worker was the last to touch it */
+	__builtin_prefetch(&old->retired, 1); /* the thread that reclaims was the last to touch it */
 	struct daxl_version *next = daxl_version_alloc(ino->pool);
 	if (next == NULL)
 		return daxl_fail(ENOMEM, "no memory for a new version of file %u", ino->id);

@@ -142,11 +142,14 @@ struct daxl_pool {
 	/* retired versions: see retire.c. retired_wait is what they wait on while a checkpoint runs, guarded by retire_mutex */
 	DAXL_MUTEX(SPACE) retire_mutex;
 	struct daxl_version *retired_wait DAXL_GUARDED(SPACE);
-	struct daxl_version *retire_list;  /* atomic: those that wait for the next grace period */
-	struct daxl_version *retire_grace; /* those whose one is under way; the callback's */
-	uint64_t retire_rounds;           /* atomic: batches that have been freed */
-	uint32_t retire_waiters;          /* atomic: calls that wait for frees */
-	struct rcu_head retire_rcu;
+	/* reclaim.c; the atomics are sequentially consistent */
+	uint64_t retire_list;     /* atomic: replaced versions that wait for a grace period, and how many */
+	uint64_t retire_rounds;   /* atomic: batches that have been freed */
+	uint32_t retire_waiters;  /* atomic: calls that wait for frees */
+	bool retire_stop;         /* atomic */
+	bool reclaims;            /* the thread is there */
+	pthread_t retire_thread;
+	uint64_t retire_key, retire_done_key; /* what the thread waits for, and who waits for frees */
 	uint64_t ckpt_asked;       /* atomic: somebody is about to run the checkpoint that is due */
 	uint64_t first_generation; /* of the checkpoint that was loaded; each one since is one more */
 	daxl_nblk_t fixed_blocks;  /* superblocks, slots, log: never given out */
@@ -285,13 +288,20 @@ int daxl_commit(struct daxl_commit *commit, bool *credit) DAXL_HOLDS(FILE);
  * pages). */
 int daxl_commit_with(struct daxl_commit *commit, unsigned *slots) DAXL_HOLDS(FILE);
 
+/* --- reclaim.c --- */
+/* The thread that waits for grace periods; -EAGAIN. */
+int daxl_reclaim_start(struct daxl_pool *pool);
+/* All that was handed to it has been freed, and the thread has ended. Nothing if there is none. */
+void daxl_reclaim_stop(struct daxl_pool *pool) DAXL_WAITS;
+/* Hands a replaced version to its grace period. Cannot fail. */
+void daxl_retire_start(struct daxl_pool *pool, struct daxl_version *old) DAXL_TAKES(BUCKET);
 /* Waits once for the frees pending in the grace period; true when there were any: try again. No lock held. Before
  * -ENOSPC. */
 bool daxl_wait_for_frees(struct daxl_pool *pool) DAXL_WAITS;
 
 /* --- retire.c --- */
-/* Hands a replaced version to its grace period. Cannot fail. */
-void daxl_retire_start(struct daxl_pool *pool, struct daxl_version *old) DAXL_TAKES(SPACE);
+/* The grace period of all in the list is over: frees what they let go, and them. */
+void daxl_retire_free(struct daxl_pool *pool, struct daxl_version *list) DAXL_TAKES(SPACE);
 /* A checkpoint has ended (ckpt_active is false again): frees what waited for it. No lock of rank SPACE held. */
 void daxl_retire_flush(struct daxl_pool *pool) DAXL_TAKES(SPACE);
 

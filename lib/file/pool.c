@@ -153,8 +153,7 @@ static void free_inode(struct daxl_inode *ino, void *arg)
 static void pool_free(struct daxl_pool *pool)
 {
 	daxl_background_stop(pool->background);
-	while (daxl_wait_for_frees(pool))
-		;
+	daxl_reclaim_stop(pool);
 	daxl_retire_flush(pool);
 	if (pool->ckpt != NULL)
 		daxl_ckpt_destroy(pool->ckpt);
@@ -267,6 +266,8 @@ static int pool_open(struct daxl_pool *pool, const struct daxl_pool_opts *opts, 
 		rc = daxl_domain_create(pool, pool->block_shift, pool->epoch, break_ms, &pool->domain);
 	if (rc == 0)
 		pool->tally = daxl_domain_tally(pool->domain);
+	if (rc == 0 && !pool->read_only)
+		rc = daxl_reclaim_start(pool);
 	if (rc == 0 && !pool->read_only && opts != NULL && opts->checkpoint_interval_ms != 0)
 		rc = daxl_background_start(pool, opts->checkpoint_interval_ms, &pool->background);
 	return rc;

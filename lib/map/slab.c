@@ -2,9 +2,9 @@
 /*
  * Memory for nodes: magazines over a depot.
  *
- * Each size class (steps of 64 bytes) has free lists in shards. The first OWN_SHARDS threads of a process, the RCU worker
- * mostly among them, have one each to themselves, and lock nothing there; those after them share the others. A shard that runs dry takes a batch of BATCH objects from the depot, one
- * that holds 2 * BATCH gives a batch back; so what the RCU worker frees comes back to the writers, and a shard never
+ * Each size class (steps of 64 bytes) has free lists in shards. The first OWN_SHARDS threads of a process, those that
+ * reclaim mostly among them, have one each to themselves, and lock nothing there; those after them share the others. A shard that runs dry takes a batch of BATCH objects from the depot, one
+ * that holds 2 * BATCH gives a batch back; so what a thread that reclaims frees comes back to the writers, and a shard never
  * hoards. The depot carves objects from chunks, which are returned only with the slab: one class's memory is not
  * given to another. A free object's first words link it.
  *

@@ -2,7 +2,7 @@
 /*
  * Memory for rope nodes: size classes with free lists, because general allocators cost more than the path copy itself. Nodes are allocated at exactly the
  * entries they hold (rounded to the class), since they never grow. Allocated by writers,
- * freed mostly by the RCU worker thread; safe from any thread.
+ * freed mostly by the thread that reclaims; safe from any thread.
  */
 #ifndef DAXL_MAP_SLAB_H
 #define DAXL_MAP_SLAB_H

@@ -19,7 +19,7 @@ struct fault_point {
 	int or_err;    /* what else it may give; 0: nothing */
 	bool for_good; /* may fail every time; otherwise the library asks again until it is through */
 };
-#define FAULT_POINTS 18
+#define FAULT_POINTS 19
 extern const struct fault_point fault_points[FAULT_POINTS];
 
 /* From now on the n-th passage of the point by this thread fails, or the n-th and all after it; others pass. */

@@ -21,6 +21,7 @@ const struct fault_point fault_points[FAULT_POINTS] = {
 	{"random", EIO, 0, true},
 	{"event.fd", EMFILE, 0, true},
 	{"background-thread", EAGAIN, 0, true},
+	{"reclaim-thread", EAGAIN, 0, true},
 	{"log.credit", ENOSPC, 0, true},
 	{"log.full", 0, 0, false},
 	{"space.reserve", ENOSPC, 0, true},

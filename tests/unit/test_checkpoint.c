@@ -8,6 +8,13 @@
 
 #define MIB (UINT64_C(1) << 20)
 
+/* Nothing is left that waits for readers. */
+static void wait_for_frees(struct daxl_pool *pool)
+{
+	while (daxl_wait_for_frees(pool))
+		;
+}
+
 /* Leaves the pool as a crash would and opens what is on the medium. */
 static struct daxl_pool *crash(struct daxl_pool *pool, const struct image *image)
 {
@@ -125,9 +132,9 @@ START_TEST(deep_maps_come_back)
 	/* A small change of a large map writes a path, not the map. */
 	uint64_t n, before, after;
 	must(daxl_ckpt_run(pool, false, 0));
-	daxl_rcu_barrier();
+	wait_for_frees(pool);
 	must(file_punch(file_find(pool, "deep"), 5000, 1));
-	daxl_rcu_barrier();
+	wait_for_frees(pool);
 	daxl_ckpt_stat(pool, &n, &before);
 	must(daxl_ckpt_run(pool, false, 0));
 	daxl_ckpt_stat(pool, &n, &after);
@@ -163,7 +170,7 @@ START_TEST(deleted_files_leave_the_table_and_give_everything_back)
 			must_come_back(&pool, &image);
 	}
 	for (unsigned i = 0; i < 3; i++) {
-		daxl_rcu_barrier();
+		wait_for_frees(pool);
 		must(daxl_ckpt_run(pool, false, 0));
 	}
 	daxl_space_stat(pool->space, &now);
@@ -345,7 +352,7 @@ static void change_everything(struct daxl_pool *pool)
 	must(file_map(file_make(pool, "new"), 0, 3, 0, 1));
 	must(file_setattr(file_find(pool, "a"), "k", "v", 1));
 	must(file_map(file_find(pool, "a"), 5, 2, 0, 1)); /* a second change since the cut */
-	daxl_rcu_barrier();
+	wait_for_frees(pool);
 }
 
 static struct daxl_pool *pool_with_files(struct image *image)
@@ -609,7 +616,7 @@ START_TEST(a_full_pool_keeps_its_old_checkpoint)
 	unsigned left = 0;
 	int rc;
 
-	daxl_rcu_barrier();
+	wait_for_frees(pool);
 	do {
 		/*
 		 * META takes the reserve too: nothing else is left. Nodes keep their pages, so each attempt needs
