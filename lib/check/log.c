@@ -138,7 +138,7 @@ static unsigned record_files(const struct daxl_rec_view *rec, struct daxl_body *
 {
 	ids[0] = ids[1] = 0;
 	if (rec->type == DAXL_REC_GROW || rec->type == DAXL_REC_CREATE || rec->type == DAXL_REC_DELETE ||
-	    rec->type == DAXL_REC_REMOVE ||
+	    rec->type == DAXL_REC_REMOVE || rec->type == DAXL_REC_NOP ||
 	    daxl_body_struct(body, ids,
 	                     rec->type == DAXL_REC_CLONE || rec->type == DAXL_REC_EXCHANGE ||
 	                                     rec->type == DAXL_REC_SWAPNAMES

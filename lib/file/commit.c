@@ -12,12 +12,19 @@
  *     payload pages of a record that does not fit log slots, and a fence
  *     ------------------------------------------------------- the line
  *     enter          ticket and gate
- *     store          the record, and in_place's zeroes
+ *     store          the record
+ *     late()         the last edit of the map, while the record is on its way to the medium
+ *     store          in_place's zeroes
  *     fence          one; it covers both. The commit point
  *     note           a running checkpoint keeps the version as of its cut
  *     publish        every change; `moved` is raised before the first and after the last
  *     published()    limbo links, tables of names
  *     leave
+ *
+ * late() is the one thing below the line that may fail. To reach the medium takes a record as long as the copying of a path of the map, and
+ * what comes first of a locked instruction waits for it; so the edit that a change ends with is made meanwhile. If there is no memory for it, the record
+ * is overwritten by one that says nothing, and that is durable before anything else happens: the operation has failed. A crash between the two finds an
+ * operation that had not returned.
  *
  * Payload pages are durable before their record can be seen: recovery may then take a valid record with a bad payload
  * for damage, without having to ask whether the operation had returned. That is one fence more for the few records
@@ -227,6 +234,30 @@ static void raise_moved(const struct daxl_commit *commit)
 			__atomic_fetch_add(&commit->changes[i]->ino->moved, 1, __ATOMIC_SEQ_CST);
 }
 
+/* The new nodes of all changes fit into the next checkpoint; -ENOSPC. */
+static int room_for_changes(const struct daxl_commit *commit)
+{
+	size_t nodes = 0;
+	for (size_t i = 0; i < commit->nchanges; i++)
+		nodes += commit->changes[i]->old != NULL ? commit->changes[i]->edit.nodes_new : 0;
+	return daxl_room_for_nodes(commit->pool, nodes);
+}
+
+static int build_late(const struct daxl_commit *commit)
+{
+	int rc = commit->late(commit->arg);
+	return rc < 0 ? rc : room_for_changes(commit);
+}
+
+/* Inside the gate: the record of the ticket, which may be durable already, is to have no effect. */
+static void __attribute__((noinline)) take_back(struct daxl_pool *pool, const struct daxl_ticket *ticket)
+{
+	daxl_media_fence(pool->media);
+	daxl_log_store(pool->log, ticket, DAXL_REC_NOP, 0, NULL, 0);
+	daxl_media_fence(pool->media);
+	daxl_log_leave(pool->log, ticket);
+}
+
 /* The files change: inside the gate, the record is durable. */
 static void DAXL_HOLDS(FILE) publish(const struct daxl_commit *commit, const size_t *pages)
 {
@@ -242,8 +273,8 @@ static void DAXL_HOLDS(FILE) publish(const struct daxl_commit *commit, const siz
 
 #define CHANGES_MAX 2u
 
-/* Below the line: nothing here fails or waits for more than others' stores. */
-static void DAXL_HOLDS(FILE) commit_body(struct daxl_commit *commit, const struct body *body)
+/* Below the line: nothing here waits for more than others' stores, and nothing fails but late. */
+static int DAXL_HOLDS(FILE) commit_body(struct daxl_commit *commit, const struct body *body)
 {
 	struct daxl_pool *pool = commit->pool;
 	struct daxl_ticket ticket;
@@ -251,12 +282,17 @@ static void DAXL_HOLDS(FILE) commit_body(struct daxl_commit *commit, const struc
 
 	if (commit->last != NULL)
 		commit->last(commit->arg);
-	for (size_t i = 0; i < commit->nchanges; i++)
-		pages[i] = seal(commit, commit->changes[i]);
 	DAXL_HOOK("commit:enter");
 	daxl_log_enter(pool->log, body->slots, &ticket);
 	DAXL_HOOK("commit:ticket");
 	daxl_log_store(pool->log, &ticket, commit->rec->type, body->flags, body->bytes, body->len);
+	int rc = commit->late != NULL ? build_late(commit) : 0;
+	if (daxl_unlikely(rc < 0)) {
+		take_back(pool, &ticket);
+		return rc;
+	}
+	for (size_t i = 0; i < commit->nchanges; i++)
+		pages[i] = seal(commit, commit->changes[i]);
 	if (commit->in_place != NULL)
 		commit->in_place(commit->arg);
 	daxl_media_fence(pool->media);
@@ -271,6 +307,7 @@ static void DAXL_HOLDS(FILE) commit_body(struct daxl_commit *commit, const struc
 			daxl_retire_start(pool, change->old);
 		change->next = NULL;
 	}
+	return 0;
 }
 
 int daxl_commit_with(struct daxl_commit *commit, unsigned *slots)
@@ -282,26 +319,31 @@ int daxl_commit_with(struct daxl_commit *commit, unsigned *slots)
 	int rc = make_body(commit, *slots, &body);
 	if (rc < 0)
 		return rc;
-	commit_body(commit, &body);
+	if (commit->late != NULL && (commit->last != NULL || body.npages != 0)) {
+		rc = build_late(commit); /* not so late: last is for when nothing fails any more, and pages can be given back now */
+		commit->late = NULL;
+	}
+	if (rc < 0) {
+		free_pages(commit->pool, body.pages, body.npages);
+		return rc;
+	}
+	rc = commit_body(commit, &body);
 	*slots -= body.slots;
 	retire_payload(commit->pool, &body);
-	return 0;
+	return rc;
 }
 
 int daxl_commit(struct daxl_commit *commit, bool *credit)
 {
 	unsigned slots = DAXL_REC_SLOTS_MAX;
 	assert(*credit);
-	size_t nodes = 0;
-	for (size_t i = 0; i < commit->nchanges; i++)
-		nodes += commit->changes[i]->old != NULL ? commit->changes[i]->edit.nodes_new : 0;
-	int rc = daxl_room_for_nodes(commit->pool, nodes);
+	int rc = room_for_changes(commit);
 	if (rc == 0)
 		rc = daxl_commit_with(commit, &slots);
-	if (rc < 0)
-		return rc;
+	if (slots == DAXL_REC_SLOTS_MAX)
+		return rc; /* it failed before the ticket */
 	if (slots != 0)
 		daxl_log_credit_give(commit->pool->log, slots);
 	*credit = false;
-	return 0;
+	return rc;
 }

@@ -265,10 +265,10 @@ int daxl_record_map_edit(struct daxl_record *rec, daxl_fblk_t at, daxl_nblk_t le
 void daxl_record_map_finish(struct daxl_record *rec, uint64_t size, uint64_t time_ns);
 
 /*
- * The commit point (steps 5 and 6 of an operation). Uses one operation's credit if *credit is true (and clears it),
- * else slots from credit of the lease given through commit_slots. May fail before the ticket only (payload pages for
- * a long record: -ENOSPC, -ENOMEM), nothing changed then and the changes are still the caller's to abort. Else:
- * ticket, record, in_place(arg) (stores of zeroes at unaligned edges; may be NULL; only stores), one fence, publish
+ * The commit point (steps 5 and 6 of an operation). Uses one operation's credit (and then clears *credit), or slots from
+ * credit that a lease has kept. Fails for want of payload pages for a long record (-ENOSPC, -ENOMEM), of room for the next
+ * checkpoint (-ENOSPC), or because late did; nothing has changed then and the changes are still the caller's to abort. Else:
+ * ticket, record, late(arg), in_place(arg) (stores of zeroes at unaligned edges; may be NULL; only stores), one fence, publish
  * every change, leave; old versions are retired, and what they dropped is freed after a grace period. Data that must
  * precede the record has been fenced by the caller. The changes' mutexes stay locked; the caller unlocks.
  */
@@ -277,6 +277,7 @@ struct daxl_commit {
 	struct daxl_change **changes;
 	size_t nchanges;
 	struct daxl_record *rec;
+	int (*late)(void *arg);  /* the last edit of a map, which only DRAM shows; may be NULL */
 	void (*last)(void *arg); /* before the record; only stores, which are seen at once and which the record's fence makes durable; may be NULL */
 	void (*in_place)(void *arg);
 	void *arg;

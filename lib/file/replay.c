@@ -246,6 +246,8 @@ static int apply(struct daxl_replay *replay, unsigned type, struct daxl_body *bo
 		return replay_attr(replay, body);
 	case DAXL_REC_GROW:
 		return replay_grow(replay, body);
+	case DAXL_REC_NOP:
+		return 0;
 	default:
 		return daxl_fail(EUCLEAN, "its type is unknown");
 	}

@@ -208,6 +208,7 @@ enum daxl_md_rec_type {
 	DAXL_REC_ATTR = 12,
 	DAXL_REC_GROW = 13,
 	DAXL_REC_REMOVE = 14, /* UNLINK and DELETE in one: of a file that is not open */
+	DAXL_REC_NOP = 15,    /* nothing happened: in the place of a record whose operation failed after all; no body */
 };
 
 struct __attribute__((packed)) daxl_md_rec_create {

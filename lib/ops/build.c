@@ -10,6 +10,9 @@
 int daxl_op_begin(struct daxl_op *op, unsigned part, unsigned rec_type)
 {
 	struct daxl_opfile *f = &op->f[part];
+
+	if (f->begun)
+		return 0;
 	int rc = daxl_change_begin(&f->change, f->ino, !op->recipe->keeps_times);
 
 	if (rc)
@@ -61,13 +64,54 @@ int daxl_op_take(struct daxl_op *op, daxl_nblk_t want, daxl_blk_t hint, struct d
 	return 0;
 }
 
+int daxl_op_settle(struct daxl_op *op)
+{
+	const struct daxl_pending *p = &op->pending;
+	struct daxl_edit *edit = &op->f[p->part].change.edit;
+	enum daxl_pending_kind kind = p->kind;
+
+	op->pending.kind = DAXL_PENDING_NONE;
+	switch (kind) {
+	case DAXL_PENDING_NONE:
+		return 0;
+	case DAXL_PENDING_SET:
+		return daxl_edit_set(edit, p->at, &p->run);
+	case DAXL_PENDING_CONVERT:
+		return daxl_edit_convert(edit, p->at, p->run.len);
+	case DAXL_PENDING_CUT:
+		return daxl_edit_cut(edit, p->at);
+	case DAXL_PENDING_REMOVE:
+		return daxl_edit_remove(edit, p->at, p->run.len);
+	case DAXL_PENDING_INSERT:
+		return daxl_edit_insert(edit, p->at, p->run.len);
+	}
+	return 0;
+}
+
+int daxl_op_edit(struct daxl_op *op, unsigned part, enum daxl_pending_kind kind, daxl_fblk_t at, const struct daxl_run *run)
+{
+	int rc = daxl_op_settle(op);
+
+	op->pending = (struct daxl_pending){ .kind = kind, .part = part, .at = at, .run = *run };
+	op->changed = true;
+	return rc;
+}
+
+int daxl_op_lookup(struct daxl_op *op, unsigned part, daxl_fblk_t at, struct daxl_run *ret)
+{
+	int rc = daxl_op_settle(op);
+
+	if (!rc)
+		daxl_rope_lookup(op->f[part].begun ? op->f[part].change.edit.root : op->f[part].v->root, at, ret);
+	return rc;
+}
+
 int daxl_op_set(struct daxl_op *op, unsigned part, daxl_fblk_t at, daxl_nblk_t len, daxl_blk_t blk, uint32_t flags)
 {
 	struct daxl_run run = { .len = len, .blk = flags & DAXL_RUN_HOLE ? 0 : blk, .flags = flags };
 	uint64_t val = flags & DAXL_RUN_HOLE ? DAXL_EDIT_HOLE : blk | (flags & DAXL_RUN_UNWRITTEN ? DAXL_EDIT_UNWRITTEN : 0);
-	int rc = daxl_edit_set(&op->f[part].change.edit, at, &run);
+	int rc = daxl_op_edit(op, part, DAXL_PENDING_SET, at, &run);
 
-	op->changed = true;
 	if (rc || op->rec->type != DAXL_REC_CLONE)
 		return rc ? rc : daxl_record_map_edit(op->rec, at, len, val);
 	assert(op->nedits_apart < DAXL_ARRAY_LEN(op->edits_apart));
@@ -77,9 +121,8 @@ int daxl_op_set(struct daxl_op *op, unsigned part, daxl_fblk_t at, daxl_nblk_t l
 
 int daxl_op_convert(struct daxl_op *op, unsigned part, daxl_fblk_t at, daxl_nblk_t len)
 {
-	int rc = daxl_edit_convert(&op->f[part].change.edit, at, len);
+	int rc = daxl_op_edit(op, part, DAXL_PENDING_CONVERT, at, &(struct daxl_run){ .len = len });
 
-	op->changed = true;
 	return rc ? rc : daxl_record_map_edit(op->rec, at, len, DAXL_EDIT_CONVERT);
 }
 
@@ -176,9 +219,10 @@ int daxl_op_zero_edge(struct daxl_op *op, unsigned part, uint64_t from, uint64_t
 	if (from >= to)
 		return 0;
 	assert(to - base <= daxl_op_bytes(op, 1));
-	daxl_rope_lookup(daxl_op_root(op, part), at, &run);
-	if (run.flags & (DAXL_RUN_HOLE | DAXL_RUN_UNWRITTEN))
-		return 0; /* reads as zeroes already */
+	int rc = daxl_op_lookup(op, part, at, &run);
+
+	if (rc || (run.flags & (DAXL_RUN_HOLE | DAXL_RUN_UNWRITTEN)))
+		return rc; /* else it reads as zeroes already */
 	bool replace = daxl_op_must_replace(op, part, at, run.blk);
 
 	if (replace && !op->brk.changing) { /* a writer in place would store into the old block, once that is shared no more */
@@ -189,8 +233,7 @@ int daxl_op_zero_edge(struct daxl_op *op, unsigned part, uint64_t from, uint64_t
 		*need += replace;
 		return 0;
 	}
-	int rc = limbo_edge(op, part, at);
-
+	rc = limbo_edge(op, part, at);
 	if (rc || replace)
 		return rc ? rc : daxl_op_replace_zeroed(op, part, at, run.blk, from - base, to - base);
 	/* What is new has to be whole before its record, though the range's own zeroes may come with it. */

@@ -256,6 +256,8 @@ static int DAXL_HOLDS(FILE) build_clone(struct daxl_op *op)
 	if (!rc && gap_tail)
 		rc = daxl_op_grow(op, 1, end, NULL);
 	if (!rc)
+		rc = daxl_op_settle(op);
+	if (!rc)
 		rc = ref_source(c, n);
 	if (!rc)
 		rc = daxl_edit_copy(&op->f[1].change.edit, dst, op->f[0].v->root, src, n);

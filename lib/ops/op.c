@@ -26,6 +26,7 @@ int daxl_op_init(struct daxl_op *op, const struct daxl_recipe *recipe, struct da
 	op->nedits_apart = 0;
 	op->ntaken = 0;
 	op->reserved = 0;
+	op->pending.kind = DAXL_PENDING_NONE;
 	op->stored = op->changed = false;
 	op->nin_place = 0;
 	op->limbo = NULL;
@@ -249,7 +250,13 @@ static void DAXL_HOLDS(FILE) undo_build(struct daxl_op *op)
 	op->reserved = 0;
 	op->nin_place = 0;
 	op->last = NULL;
+	op->pending.kind = DAXL_PENDING_NONE;
 	op->stored = op->changed = false;
+}
+
+static int DAXL_HOLDS(FILE) commit_late(void *arg)
+{
+	return daxl_op_settle(arg);
 }
 
 static void commit_in_place(void *arg)
@@ -318,6 +325,7 @@ static int DAXL_HOLDS(FILE) commit_build(struct daxl_op *op)
 		.changes = changes,
 		.nchanges = n,
 		.rec = op->rec,
+		.late = op->pending.kind ? commit_late : NULL,
 		.last = op->last ? commit_last : NULL,
 		.in_place = op->nin_place ? commit_in_place : NULL,
 		.arg = op,
@@ -344,6 +352,15 @@ static int DAXL_HOLDS(FILE) build_and_commit(struct daxl_op *op)
 	if (rc && op->recipe->undo)
 		op->recipe->undo(op);
 	undo_build(op); /* after success: only what was left over */
+	return rc;
+}
+
+/* Nothing is locked. */
+static int take_credit(struct daxl_op *op)
+{
+	int rc = op->recipe->no_record ? 0 : daxl_credit_take(op->pool, op->recipe->need);
+
+	op->credit = !rc && !op->recipe->no_record;
 	return rc;
 }
 
@@ -384,8 +401,10 @@ static int break_and_build(struct daxl_op *op)
 			unlock_files(op);
 			waited_for_frees = true;
 			daxl_toll.grace_waits |= daxl_wait_for_frees(op->pool);
+			rc = op->credit ? 0 : take_credit(op);
 			lock_files(op);
-			rc = plan_locked(op, &covered);
+			if (!rc)
+				rc = plan_locked(op, &covered);
 		}
 		unlock_files(op);
 		if (rc || covered)
@@ -420,10 +439,8 @@ int daxl_op_run(struct daxl_op *op)
 
 	if (!rc && op->brk.held && (op->f[0].start < op->brk.part[0].start || op->f[0].end > op->brk.part[0].end))
 		rc = daxl_fail(EINVAL, "the held break does not cover the operation's range");
-	if (!rc && !op->recipe->no_record) {
-		rc = daxl_credit_take(op->pool, op->recipe->need);
-		op->credit = !rc;
-	}
+	if (!rc)
+		rc = take_credit(op);
 	if (!rc) {
 		for (unsigned i = 0; i < op->nfiles; i++)
 			daxl_break_add(&op->brk, op->f[i].ino->rl, op->f[i].start, op->f[i].end);

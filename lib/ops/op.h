@@ -45,6 +45,16 @@ struct daxl_opfile {
 	daxl_fblk_t limbo_start, limbo_end; /* busy blocks of this range are going to limbo already */
 };
 
+/* An edit that has yet to be made: of one part's map, at a block. */
+enum daxl_pending_kind { DAXL_PENDING_NONE, DAXL_PENDING_SET, DAXL_PENDING_CONVERT, DAXL_PENDING_CUT, DAXL_PENDING_REMOVE, DAXL_PENDING_INSERT };
+
+struct daxl_pending {
+	enum daxl_pending_kind kind;
+	unsigned part;
+	daxl_fblk_t at;
+	struct daxl_run run; /* CUT: undefined; all but SET: len is all that counts */
+};
+
 struct daxl_zeroes {
 	char *addr;
 	size_t len;
@@ -84,6 +94,7 @@ struct daxl_op {
 	struct daxl_blkrun *taken; /* new blocks: given back when the build fails */
 	size_t ntaken, taken_cap;
 	daxl_nblk_t reserved; /* blocks still set aside */
+	struct daxl_pending pending; /* the last edit: commit makes it, if nobody wants to see it earlier */
 	bool stored;          /* data was stored: a fence must precede the record */
 	bool changed;         /* there is something to commit */
 	struct daxl_zeroes in_place[2]; /* edges to be zeroed with the record */
@@ -114,10 +125,17 @@ void daxl_op_add_clause(struct daxl_op *op, const struct daxl_clause *clause);
 void daxl_op_plan_growth(struct daxl_op *op, unsigned part, uint64_t new_size);
 
 /* For build. All return 0 or a negative errno, after which the driver undoes everything. */
-/* The change and the MAP-like record of part. */
+/* The change and the MAP-like record of part, once. */
 int daxl_op_begin(struct daxl_op *op, unsigned part, unsigned rec_type) DAXL_HOLDS(FILE);
 int daxl_op_reserve(struct daxl_op *op, daxl_nblk_t n) DAXL_HOLDS(FILE);                  /* -ENOSPC */
 int daxl_op_take(struct daxl_op *op, daxl_nblk_t want, daxl_blk_t hint, struct daxl_blkrun *ret) DAXL_HOLDS(FILE);
+/* An edit of the map; what comes before it is made. daxl_op_settle: all are made. */
+int daxl_op_edit(struct daxl_op *op, unsigned part, enum daxl_pending_kind kind, daxl_fblk_t at, const struct daxl_run *run)
+	DAXL_HOLDS(FILE);
+int daxl_op_settle(struct daxl_op *op) DAXL_HOLDS(FILE);
+/* The run at a block of the map as far as it has been built. */
+int daxl_op_lookup(struct daxl_op *op, unsigned part, daxl_fblk_t at, struct daxl_run *ret) DAXL_HOLDS(FILE);
+/* Maps a range, and puts that into the record. */
 int daxl_op_set(struct daxl_op *op, unsigned part, daxl_fblk_t at, daxl_nblk_t len, daxl_blk_t blk, uint32_t flags)
 	DAXL_HOLDS(FILE);
 /* Maps new blocks over [at, at + len), as reserved. */
@@ -154,12 +172,6 @@ daxl_blk_t daxl_op_hint(const struct daxl_op *op, unsigned part, daxl_fblk_t at)
 static inline bool daxl_op_is_alone(const struct daxl_op *op)
 {
 	return !op->alone || op->brk.changing;
-}
-
-/* The map as far as it has been built. */
-static inline const struct daxl_node *daxl_op_root(const struct daxl_op *op, unsigned part)
-{
-	return op->f[part].begun ? op->f[part].change.edit.root : op->f[part].v->root;
 }
 
 static inline daxl_fblk_t daxl_op_blk_down(const struct daxl_op *op, uint64_t byte)

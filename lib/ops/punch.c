@@ -113,8 +113,10 @@ static int DAXL_HOLDS(FILE) do_edge(struct punch_op *p, uint64_t from, uint64_t 
 	if (from >= to)
 		return 0;
 	daxl_fblk_t at = daxl_op_blk_down(op, from);
+	int rc = daxl_op_lookup(op, 0, at, &run);
 
-	daxl_rope_lookup(daxl_op_root(op, 0), at, &run);
+	if (rc)
+		return rc;
 	if (p->zero && (run.flags & DAXL_RUN_HOLE)) {
 		if (need) {
 			*need += 1;

@@ -41,12 +41,9 @@ static int DAXL_HOLDS(FILE) build_shift(struct daxl_op *op)
 		return rc;
 	struct daxl_change *c = &op->f[0].change;
 
-	rc = s->insert ? daxl_edit_insert(&c->edit, at, n) : daxl_edit_remove(&c->edit, at, n);
-	if (!rc)
-		rc = daxl_record_map_edit(op->rec, at, n, 0);
 	c->next->size = s->insert ? c->old->size + s->len : c->old->size - s->len;
-	op->changed = true;
-	return rc;
+	rc = daxl_op_edit(op, 0, s->insert ? DAXL_PENDING_INSERT : DAXL_PENDING_REMOVE, at, &(struct daxl_run){ .len = n });
+	return rc ? rc : daxl_record_map_edit(op->rec, at, n, 0);
 }
 
 static const struct daxl_recipe collapse_recipe = {

@@ -78,12 +78,10 @@ static int DAXL_HOLDS(FILE) build_truncate(struct daxl_op *op)
 	if (!rc && t->size < v->size) /* at the same size the tail block is not concerned: its holders were not asked */
 		rc = replace_busy_tail(op, t->size);
 	if (!rc)
-		rc = daxl_edit_cut(&op->f[0].change.edit, cut);
-	if (rc)
-		return rc;
-	op->f[0].change.next->size = t->size;
-	op->changed = true;
-	return 0;
+		rc = daxl_op_edit(op, 0, DAXL_PENDING_CUT, cut, &(struct daxl_run){ 0 });
+	if (!rc)
+		op->f[0].change.next->size = t->size;
+	return rc;
 }
 
 static const struct daxl_recipe truncate_recipe = {

@@ -318,7 +318,9 @@ static int DAXL_HOLDS(FILE) write_new(struct write_walk *ww, daxl_fblk_t at, dax
 		if (rc)
 			break;
 		fill(ww, at, fresh.len, fresh.blk, copy, old);
-		rc = daxl_op_set(op, 0, at, fresh.len, fresh.blk, 0);
+		rc = daxl_op_begin(op, 0, DAXL_REC_MAP); /* while the data is on its way */
+		if (!rc)
+			rc = daxl_op_set(op, 0, at, fresh.len, fresh.blk, 0);
 		at += fresh.len;
 		len -= fresh.len;
 		old += fresh.len;
@@ -344,7 +346,9 @@ write_mapped(struct write_walk *ww, daxl_fblk_t at, daxl_nblk_t len, daxl_blk_t 
 
 	if (unwritten) {
 		fill(ww, at, len, blk, false, 0);
-		return daxl_op_convert(op, 0, at, len);
+		int rc = daxl_op_begin(op, 0, DAXL_REC_MAP);
+
+		return rc ? rc : daxl_op_convert(op, 0, at, len);
 	}
 	edges(ww, at, len, &head, &tail);
 	uint64_t size = daxl_op_bytes(op, len) - head - tail, seen = seen_bytes(op, at, head, size);
@@ -369,7 +373,7 @@ static int write_last_run(daxl_fblk_t at, const struct daxl_run *run, void *arg)
 		struct daxl_run now;
 		uint64_t head, tail;
 
-		daxl_rope_lookup(daxl_op_root(op, 0), at + i, &now);
+		daxl_rope_lookup(op->f[0].change.edit.root, at + i, &now); /* the edits are made */
 		n = daxl_min_u64(now.len, run->len - i);
 		edges(ww, at + i, n, &head, &tail);
 		uint64_t len = daxl_op_bytes(op, n) - head - tail, seen = 0;
@@ -429,19 +433,20 @@ static int DAXL_HOLDS(FILE) build_write(struct daxl_op *op)
 	if (!rc)
 		rc = daxl_op_reserve(op, ww.need);
 	if (!rc)
-		rc = daxl_op_begin(op, 0, DAXL_REC_MAP);
-	if (!rc)
 		rc = daxl_rope_walk_short(v->root, from, to, write_run, &ww);
+	if (!rc)
+		rc = daxl_op_begin(op, 0, DAXL_REC_MAP);
 	if (!rc && v->size < gap_end) {
 		if (gap_apart) {
 			rc = daxl_op_zero_edge(op, 0, v->size, gap_end, true, NULL);
 		} else { /* one block holds the old end and the write's start: zero the gap in what is mapped there now */
 			struct daxl_run run;
 
-			daxl_rope_lookup(op->f[0].change.edit.root, from, &run);
 			uint64_t base = daxl_op_bytes(op, from);
 
-			daxl_op_zero_now(op, run.blk, v->size - base, gap_end - base);
+			rc = daxl_op_lookup(op, 0, from, &run);
+			if (!rc)
+				daxl_op_zero_now(op, run.blk, v->size - base, gap_end - base);
 		}
 	}
 	if (!rc && end > v->size) {
