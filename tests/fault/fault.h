@@ -20,6 +20,7 @@ struct fault_point {
 	bool for_good; /* may fail every time; otherwise the library asks again until it is through */
 };
 #define FAULT_POINTS 19
+#define LATE_FAILURE 1 /* the one for memory of maps */
 extern const struct fault_point fault_points[FAULT_POINTS];
 
 /* From now on the n-th passage of the point by this thread fails, or the n-th and all after it; others pass. */
@@ -76,6 +77,8 @@ void world_make(void);
 void world_end(void); /* the pool is closed, and found clean */
 /* All that a user can see of files, leases and pool; exact: also times and addresses. To be freed. */
 char *world_state(bool exact);
+/* What a crash at this moment would leave is the files as they are. */
+void world_survives(const char *label);
 void outs_fill(void);
 bool outs_untouched(void);
 

@@ -7,7 +7,7 @@
 
 const struct fault_point fault_points[FAULT_POINTS] = {
 	{"alloc", ENOMEM, 0, true},
-	{"slab-alloc", ENOMEM, 0, true},
+	[LATE_FAILURE] = {"slab-alloc", ENOMEM, 0, true},
 	{"space.ref", ENOMEM, 0, true},
 	{"arena.reserve", ENOMEM, 0, true},
 	{"arena.extend", ENOMEM, 0, true},

@@ -2,7 +2,7 @@
 /*
  * Each step that can fail, in each call of the library, fails: the first, the second, and so on until the call
  * survives; once, and from there on. A call that fails gives the error of that step, which its documentation names, and
- * a sentence; it has stored nothing through its pointers and changed nothing that can be seen. The same call then
+ * a sentence; it has stored nothing through its pointers and changed nothing that can be seen, nor after a crash. The same call then
  * succeeds on the same objects, with the result it has where nothing fails, and the pool is found clean.
  */
 #include "fault.h"
@@ -53,6 +53,8 @@ static void check_failure(const struct fault_row *row, const struct fault_point 
 
 	same(was, now);
 	free(now);
+	if (point == &fault_points[LATE_FAILURE]) /* a step that may come after the record */
+		world_survives(label);
 }
 
 static void fail_in_turn(const struct fault_row *row, size_t p, bool all_after, long long want, const char *after)

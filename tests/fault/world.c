@@ -125,6 +125,24 @@ char *world_state(bool exact)
 	return text;
 }
 
+void world_survives(const char *label)
+{
+	static const char *copy;
+	struct daxl_pool *pool;
+
+	if (!copy)
+		copy = api_path();
+	api_copy(w.path, copy);
+	ok(daxl_pool_open(copy, NULL, &pool));
+	char *is = api_state(w.pool), *would_be = api_state(pool);
+
+	if (strcmp(is, would_be) != 0)
+		ck_abort_msg("%s: a crash would leave\n%s--- and there is\n%s", label, would_be, is);
+	free(is);
+	free(would_be);
+	ok(daxl_pool_close(pool));
+}
+
 void outs_fill(void)
 {
 	memset(&w.out, PATTERN, sizeof(w.out));

@@ -189,6 +189,21 @@ static int map_blocks(struct daxl_inode *ino, daxl_fblk_t at, size_t n)
 	return work_end(&work, daxl_commit(&work.commit, &work.credit));
 }
 
+static int too_late(void *arg)
+{
+	(void)arg;
+	return -EINTR;
+}
+
+/* As map_blocks, but the change's late edit fails. */
+static int map_too_late(struct daxl_inode *ino, daxl_fblk_t at, size_t n)
+{
+	struct work work;
+	ck_assert_int_eq(work_begin(&work, ino, at, n), 0);
+	work.commit.late = too_late;
+	return work_end(&work, daxl_commit(&work.commit, &work.credit));
+}
+
 /* Drops everything from block at on. */
 static int cut_file(struct daxl_inode *ino, daxl_fblk_t at)
 {
@@ -318,6 +333,34 @@ START_TEST(what_a_returned_commit_says_is_there_after_a_crash)
 	daxl_inode_put(other);
 	box_free(&again);
 	box_free(&copy);
+	daxl_inode_put(ino);
+	box_free(&box);
+}
+END_TEST
+
+/* Of one slot, of several, and with payload pages, which are for what is known before the record. */
+START_TEST(a_late_edit_that_fails_leaves_a_record_that_says_nothing)
+{
+	static const size_t edits[] = {1, 10, 100};
+	struct box box = box_new(POOL_BYTES);
+	struct daxl_inode *ino = create(&box, "a");
+	ck_assert_int_eq(map_blocks(ino, 0, 1), 0);
+	for (size_t i = 0; i < DAXL_ARRAY_LEN(edits); i++) {
+		const struct daxl_version *version = ino->version;
+		daxl_nblk_t blocks = free_blocks(box.pool);
+		ck_assert_int_eq(map_too_late(ino, 101, edits[i]), -EINTR);
+		ck_assert_ptr_eq(ino->version, version);
+		ck_assert_uint_eq(free_blocks(box.pool), blocks);
+		ck_assert_uint_eq(credit_out(box.pool), 0);
+		for (unsigned round = 0; round < 2; round++) {
+			struct box copy = box_crash(&box);
+			struct daxl_inode *other = daxl_inode_get(copy.pool, "a", 1);
+			assert_same_map(ino->version, other->version);
+			daxl_inode_put(other);
+			box_free(&copy);
+			ck_assert_int_eq(map_blocks(ino, 1001 + 2 * i, 1), 0); /* and what follows it counts */
+		}
+	}
 	daxl_inode_put(ino);
 	box_free(&box);
 }
@@ -752,6 +795,7 @@ int main(void)
 	tcase_add_test(t, a_commit_is_one_fence_and_publishes_after_it);
 	tcase_add_test(t, a_long_record_has_its_payload_durable_before_it);
 	tcase_add_test(t, what_a_returned_commit_says_is_there_after_a_crash);
+	tcase_add_test(t, a_late_edit_that_fails_leaves_a_record_that_says_nothing);
 	tcase_add_test(t, an_aborted_change_leaves_nothing_behind);
 	tcase_add_test(t, a_lease_commits_with_the_slots_it_kept);
 	tcase_add_test(t, the_log_goes_round_as_often_as_it_likes);

@@ -491,7 +491,7 @@ START_TEST(a_file_loses_its_name_once)
 	} records[] = {
 		{DAXL_REC_UNLINK, 1, true},  {DAXL_REC_UNLINK, 2, false}, {DAXL_REC_REMOVE, 1, true},
 		{DAXL_REC_REMOVE, 2, false}, {DAXL_REC_DELETE, 1, false}, {DAXL_REC_DELETE, 2, true},
-		{DAXL_REC_REMOVE, 3, false},
+		{DAXL_REC_REMOVE, 3, false}, {DAXL_REC_NOP, 2, true},
 	};
 	struct image image;
 
