@@ -1,14 +1,21 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Ranked mutexes. With assertions on, each thread keeps the stack of what it holds, and a lock taken against the order
+ * Ranked mutexes. The word is that of a futex, as glibc's mutex has it: who finds it held marks it awaited and sleeps
+ * while it is; who frees an awaited one wakes one sleeper, which marks it awaited again, as there may be others. Freed
+ * memory may be woken on: who sleeps on a futex looks again.
+ *
+ * With assertions on, each thread keeps the stack of what it holds, and a lock taken against the order
  * aborts at once, with both ranks, instead of deadlocking once in a million runs. A trylock cannot deadlock and
  * is exempt, but what it took counts from then on.
  */
 #include "base/lock.h"
 
 #include <errno.h>
+#include <linux/futex.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "base/compiler.h"
 
@@ -80,44 +87,52 @@ static inline void push(const struct daxl_mutex *mutex)
 
 #endif
 
-/* A pthread call on a mutex of ours fails only if memory is broken or the caller's contract is. */
-_Noreturn void daxl_mutex_failed(int err)
+/* Sleeps until the mutex is free, and takes it. */
+void daxl_mutex_wait(struct daxl_mutex *mutex)
 {
-	fprintf(stderr, "daxl: mutex: error %d\n", err);
-	abort();
+	int saved = errno;
+
+	while (__atomic_exchange_n(&mutex->word, DAXL_MUTEX_AWAITED, __ATOMIC_ACQUIRE) != DAXL_MUTEX_FREE)
+		(void)syscall(SYS_futex, &mutex->word, FUTEX_WAIT_PRIVATE, DAXL_MUTEX_AWAITED, NULL, NULL, 0);
+	errno = saved;
 }
 
-static void must(int err)
+/* Wakes one of those who sleep. The mutex may be gone. */
+void daxl_mutex_wake(struct daxl_mutex *mutex)
 {
-	if (daxl_unlikely(err != 0))
-		daxl_mutex_failed(err);
+	int saved = errno;
+
+	(void)syscall(SYS_futex, &mutex->word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+	errno = saved;
 }
 
 void daxl_mutex_init(struct daxl_mutex *mutex, enum daxl_lock_rank rank)
 {
+	*mutex = (struct daxl_mutex){.word = DAXL_MUTEX_FREE};
+#ifndef NDEBUG
 	mutex->rank = rank;
-	must(pthread_mutex_init(&mutex->m, NULL));
+#else
+	(void)rank;
+#endif
 }
 
 void daxl_mutex_destroy(struct daxl_mutex *mutex)
 {
-	must(pthread_mutex_destroy(&mutex->m));
+	assert(mutex->word == DAXL_MUTEX_FREE);
+	(void)mutex;
 }
 
 static void lock_beside(struct daxl_mutex *mutex, const struct daxl_mutex *peer)
 {
 	check_order(mutex, peer);
-	must(pthread_mutex_lock(&mutex->m));
+	daxl_mutex_word_lock(mutex);
 	push(mutex);
 }
 
 bool daxl_mutex_trylock(struct daxl_mutex *mutex)
 {
-	int err = pthread_mutex_trylock(&mutex->m);
-
-	if (err == EBUSY)
+	if (!daxl_mutex_word_take(mutex))
 		return false;
-	must(err);
 	push(mutex);
 	return true;
 }
@@ -147,7 +162,7 @@ void daxl_mutex_lock(struct daxl_mutex *mutex)
 void daxl_mutex_unlock(struct daxl_mutex *mutex)
 {
 	pop(mutex);
-	must(pthread_mutex_unlock(&mutex->m));
+	daxl_mutex_word_unlock(mutex);
 }
 
 void daxl_mutex_assert_held(const struct daxl_mutex *mutex)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Mutexes with a rank. The lock order of the whole library is this enum: a
+ * Mutexes of one word, with a rank. There is one in every file, and a pthread_mutex_t would be a third of a file's memory. The lock order of the whole library is this enum: a
  * thread may take a lock only while every lock it holds has a lower rank (two
  * of the same rank only by daxl_mutex_lock_pair, lower address or id first, as the caller
  * orders them). Debug builds keep a per-thread stack of held ranks and abort
@@ -9,8 +9,8 @@
 #ifndef DAXL_BASE_LOCK_H
 #define DAXL_BASE_LOCK_H
 
-#include <pthread.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/compiler.h"
 #include "base/role.h"
@@ -32,17 +32,43 @@ enum daxl_lock_rank {
 #ifndef DAXL_CHECK_LOCKS /* else base/role.h has a type for each rank, and these functions for each type */
 
 struct daxl_mutex {
-	pthread_mutex_t m;
+	uint32_t word; /* atomic: DAXL_MUTEX_* */
+#ifndef NDEBUG
 	enum daxl_lock_rank rank;
+#endif
 };
+enum { DAXL_MUTEX_FREE, DAXL_MUTEX_HELD, DAXL_MUTEX_AWAITED /* held, and somebody may sleep */ };
 
 void daxl_mutex_init(struct daxl_mutex *mutex, enum daxl_lock_rank rank);
 void daxl_mutex_destroy(struct daxl_mutex *mutex);
-_Noreturn void daxl_mutex_failed(int err); /* ends the process over what a pthread call gave */
 bool daxl_mutex_trylock(struct daxl_mutex *mutex);
 /* Two of one rank; first before second is the caller's promise (lower file id). first == second locks once. */
 void daxl_mutex_lock_pair(struct daxl_mutex *first, struct daxl_mutex *second);
 void daxl_mutex_unlock_pair(struct daxl_mutex *first, struct daxl_mutex *second);
+
+/* The rest of lock and unlock, where there is another thread. */
+void daxl_mutex_wait(struct daxl_mutex *mutex);
+void daxl_mutex_wake(struct daxl_mutex *mutex);
+
+static inline bool daxl_mutex_word_take(struct daxl_mutex *mutex)
+{
+	uint32_t word = DAXL_MUTEX_FREE;
+
+	return daxl_likely(__atomic_compare_exchange_n(&mutex->word, &word, DAXL_MUTEX_HELD, false, __ATOMIC_ACQUIRE,
+	                                               __ATOMIC_RELAXED));
+}
+
+static inline void daxl_mutex_word_lock(struct daxl_mutex *mutex)
+{
+	if (!daxl_mutex_word_take(mutex))
+		daxl_mutex_wait(mutex);
+}
+
+static inline void daxl_mutex_word_unlock(struct daxl_mutex *mutex)
+{
+	if (daxl_unlikely(__atomic_exchange_n(&mutex->word, DAXL_MUTEX_FREE, __ATOMIC_RELEASE) == DAXL_MUTEX_AWAITED))
+		daxl_mutex_wake(mutex);
+}
 
 #ifndef NDEBUG
 
@@ -53,22 +79,16 @@ void daxl_mutex_assert_held(const struct daxl_mutex *mutex);
 /* Aborts if this thread holds any library lock (before callbacks and waits, L8). */
 void daxl_assert_no_locks(void);
 
-#else /* ranks are not kept: pthread's own calls, inline */
+#else /* ranks are not kept */
 
 static inline void daxl_mutex_lock(struct daxl_mutex *mutex)
 {
-	int err = pthread_mutex_lock(&mutex->m);
-
-	if (daxl_unlikely(err != 0))
-		daxl_mutex_failed(err);
+	daxl_mutex_word_lock(mutex);
 }
 
 static inline void daxl_mutex_unlock(struct daxl_mutex *mutex)
 {
-	int err = pthread_mutex_unlock(&mutex->m);
-
-	if (daxl_unlikely(err != 0))
-		daxl_mutex_failed(err);
+	daxl_mutex_word_unlock(mutex);
 }
 
 static inline void daxl_mutex_assert_held(const struct daxl_mutex *mutex)

@@ -45,28 +45,32 @@ static struct daxl_inode *dirty_next(const struct daxl_inode *ino, uint64_t cut)
 	return ino->dirty_next[cut & 1];
 }
 
-/* Queues the file for the next cut. Its dirty_cut was not the present one and is now set. */
+/*
+ * Queues the file for the next cut. Its dirty_cut was not the present one and is now set. Only newborn files are ever taken
+ * off again, and know what they hang on.
+ */
 static void dirty_push(struct daxl_pool *pool, struct daxl_inode *ino)
 {
 	daxl_spin_lock(&pool->dirty_lock);
 	struct daxl_inode *head = pool->dirty;
 
 	ino->dirty_next[pool->cut & 1] = head;
-	ino->dirty_prev = &pool->dirty;
-	if (head)
+	if (ino->newborn)
+		ino->dirty_prev = &pool->dirty;
+	if (head && head->newborn)
 		head->dirty_prev = &ino->dirty_next[pool->cut & 1];
 	pool->dirty = ino;
 	daxl_spin_unlock(&pool->dirty_lock);
 }
 
-/* Takes a file off the list that was queued since the cut, in the gate. */
+/* Takes a newborn file off the list that was queued since the cut, in the gate. */
 static void dirty_remove(struct daxl_pool *pool, struct daxl_inode *ino)
 {
 	daxl_spin_lock(&pool->dirty_lock);
 	struct daxl_inode *next = ino->dirty_next[pool->cut & 1];
 
 	*ino->dirty_prev = next;
-	if (next)
+	if (next && next->newborn)
 		next->dirty_prev = ino->dirty_prev;
 	daxl_spin_unlock(&pool->dirty_lock);
 }
@@ -120,12 +124,12 @@ void daxl_ckpt_note(struct daxl_inode *ino, struct daxl_version *old, const stru
 		return;
 	}
 	if (ino->dirty_cut != pool->cut) {
-		if (__atomic_load_n(&pool->ckpt_active, __ATOMIC_RELAXED))
+		ino->newborn = old == NULL;
+		if (!ino->newborn && __atomic_load_n(&pool->ckpt_active, __ATOMIC_RELAXED))
 			ino->cut_version = old;
 		/* Pairs with the acquire in daxl_ckpt_version. */
 		__atomic_store_n(&ino->dirty_cut, pool->cut, __ATOMIC_RELEASE);
 		dirty_push(pool, ino);
-		ino->newborn = old == NULL;
 		ino->dirty_nodes = 0;
 		__atomic_fetch_add(&ckpt->dirty_files, old != NULL, __ATOMIC_RELAXED);
 		__atomic_fetch_add(&ckpt->dirty_bytes,
@@ -148,7 +152,7 @@ struct daxl_version *daxl_ckpt_version(const struct daxl_inode *ino)
 	struct daxl_version *version = __atomic_load_n(&ino->version, __ATOMIC_ACQUIRE);
 
 	if (__atomic_load_n(&ino->dirty_cut, __ATOMIC_ACQUIRE) == ino->pool->cut)
-		return ino->cut_version;
+		return ino->newborn ? NULL : ino->cut_version;
 	return version;
 }
 
@@ -259,9 +263,9 @@ static void requeue(struct daxl_ckpt *ckpt, const struct cut *cut)
 		next = dirty_next(ino, cut->number - 1);
 		daxl_mutex_lock(&ino->mutex);
 		if (ino->dirty_cut != pool->cut) {
+			ino->newborn = false; /* the table has it */
 			__atomic_store_n(&ino->dirty_cut, pool->cut, __ATOMIC_RELEASE);
 			dirty_push(pool, ino);
-			ino->newborn = false; /* the table has it */
 		}
 		daxl_mutex_unlock(&ino->mutex);
 	}

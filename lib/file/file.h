@@ -67,6 +67,7 @@ struct daxl_inode { /* from the slab */
 	 * names_mutex, takes another. */
 	uint32_t refs;
 	DAXL_MUTEX(FILE) mutex;
+	uint32_t handles; /* open handles; guarded by pool->names_mutex */
 	/* Atomic. Raised under mutex when blocks move or become shared (shift, exchange, clone, dedupe): once
 	 * before the publish and once after, so it is odd for a moment. Who reads it odd takes that as "changed". */
 	uint64_t moved;
@@ -74,18 +75,22 @@ struct daxl_inode { /* from the slab */
 	/* guarded by pool->names_mutex */
 	struct daxl_inode *id_next; /* id table */
 	struct daxl_name *name; /* as in version->name; NULL: nameless */
-	uint32_t handles;       /* open handles */
 	bool deleting;          /* the delete hook was called, or is about to be */
 	/* checkpoint (checkpoint.c); guarded by mutex unless it says otherwise */
-	bool newborn;                     /* created since dirty_cut, and never queued again */
-	uint32_t dirty_nodes;             /* at most so many nodes without pages since dirty_cut */
-	uint64_t dirty_cut;               /* the cut since which it was last changed for the first time */
-	struct daxl_version *cut_version; /* valid while dirty_cut is the running cut: the version as of the cut */
+	bool newborn;         /* created since dirty_cut, and never queued again */
+	uint32_t dirty_nodes; /* at most so many nodes without pages since dirty_cut */
+	uint64_t dirty_cut;   /* the cut since which it was last changed for the first time */
+	union {
+		struct daxl_version *cut_version; /* not newborn; valid while dirty_cut is the running cut: the version as of the cut */
+		struct daxl_inode **dirty_prev;   /* newborn; guarded by pool->dirty_lock, while dirty_cut is the pool's cut */
+	};
 	struct daxl_inode *dirty_next[2]; /* by cut parity */
-	struct daxl_inode **dirty_prev;   /* guarded by pool->dirty_lock, while dirty_cut is the pool's cut */
 	struct daxl_tpage *tpage;         /* checkpointer only */
 	struct daxl_inode *tpage_next;    /* checkpointer only */
 };
+#if defined(NDEBUG) && !defined(DAXL_CHECK_LOCKS)
+_Static_assert(sizeof(struct daxl_inode) == 2 * DAXL_CACHE_LINE, "two lines, of which operations look at the first");
+#endif
 
 struct daxl_file {
 	struct daxl_pool *pool;
