@@ -98,11 +98,16 @@ int daxl_rope_write(struct daxl_rope_out *out, struct daxl_node *root)
 	return daxl_rope_is_inline(root) ? 0 : write_below(out, root, true);
 }
 
+/* No run has this word. */
+#define FOLLOWS_NONE UINT64_MAX
+
 /* Why entry i, which ends at end and begins at start, cannot be; NULL: it can. */
 static const char *run_fault(const struct daxl_rope_in *in, uint64_t start, const struct daxl_md_run *run)
 {
 	if (run->end <= start || run->end > in->len_max)
 		return "ends before it begins or too far away";
+	if (run->val == in->follows)
+		return "continues the run before it";
 	if (run->val & DAXL_VAL_HOLE)
 		return run->val == DAXL_VAL_HOLE ? NULL : "is a hole with a block";
 	if (run->val & ~(DAXL_VAL_UNWRITTEN | DAXL_VAL_BLOCK_MASK))
@@ -131,6 +136,7 @@ static int make_leaf(struct daxl_rope_in *in, const uint8_t *bytes, unsigned n, 
 			err = in->run_fn(daxl_val_blk(run.val), run.end - start, in->arg);
 		daxl_node_ends(leaf)[i] = run.end;
 		daxl_node_vals(leaf)[i] = run.val;
+		in->follows = daxl_val_advance(run.val, run.end - start);
 		start = run.end;
 	}
 	if (err) {
@@ -173,6 +179,9 @@ static int make_inner(struct daxl_rope_in *in, daxl_page_t page, unsigned depth,
 			                "page %" PRIu64 ": entry %u goes from %" PRIu64 " to %" PRIu64
 			                ", what is below it has %" PRIu64 " blocks",
 			                page, made - 1, start, end, daxl_node_len(child));
+		else if (child->count < DAXL_NODE_MIN)
+			err = daxl_fail(EUCLEAN, "page %" PRIu64 ": below entry %u there are %u entries", page, made - 1,
+			                (unsigned)child->count);
 	}
 	if (err) {
 		for (unsigned i = 0; i < made; i++)
@@ -218,14 +227,19 @@ static int read_node(struct daxl_rope_in *in, const struct daxl_md_ref *ref, uns
 	return 0;
 }
 
-/* What has been read must obey the rules of ropes. */
+/* What only the whole rope shows. */
 static int accept(struct daxl_rope_in *in, struct daxl_node *root, struct daxl_node **ret_root)
 {
-	int err = daxl_rope_verify(root);
+	int err = 0;
+	if (root->depth != 0 && root->count < 2)
+		err = daxl_fail(EUCLEAN, "a map of depth %u with one entry", (unsigned)root->depth);
+	else if (in->follows == DAXL_VAL_HOLE)
+		err = daxl_fail(EUCLEAN, "the map ends in a hole at block %" PRIu64, daxl_node_len(root));
 	if (err) {
 		daxl_node_free_tree(in->slab, root);
 		return err;
 	}
+	assert(daxl_rope_verify(root) == 0);
 	*ret_root = root;
 	return 0;
 }
@@ -235,6 +249,7 @@ int daxl_rope_read(struct daxl_rope_in *in, const struct daxl_md_ref *ref, unsig
 	struct daxl_node *root = NULL;
 	if (depth >= DAXL_ROPE_DEPTH_MAX)
 		return daxl_fail(EUCLEAN, "page %" PRIu64 ": a map of depth %u", ref->page, depth);
+	in->follows = FOLLOWS_NONE;
 	int err = read_node(in, ref, depth, &root);
 	return err ? err : accept(in, root, ret_root);
 }
@@ -248,6 +263,7 @@ int daxl_rope_read_inline(struct daxl_rope_in *in, const struct daxl_md_run *run
 		return 0;
 	}
 	assert(n <= DAXL_FILE_INLINE_RUNS);
+	in->follows = FOLLOWS_NONE;
 	int err = make_leaf(in, (const uint8_t *)runs, n, &root);
 	return err ? err : accept(in, root, ret_root);
 }

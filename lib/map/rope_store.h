@@ -58,6 +58,7 @@ struct daxl_rope_in {
 	int (*run_fn)(daxl_blk_t blk, daxl_nblk_t len, void *arg);
 	void *arg;
 	unsigned copies_used; /* pages whose first copy was bad */
+	uint64_t follows; /* rope_store.c: the word of a run that would continue the one read last */
 	struct daxl_pagebuf buf;
 };
 /*
