@@ -222,11 +222,10 @@ int daxl_space_mark_shared(struct daxl_space *space, daxl_blk_t blk, daxl_nblk_t
 	if (!daxl_space_inside(space, blk, len))
 		return daxl_fail(EUCLEAN, "blocks %llu+%llu lie outside of the pool of %llu", (unsigned long long)blk,
 		                 (unsigned long long)len, (unsigned long long)daxl_space_nblocks(space));
-	__atomic_fetch_add(&space->shared, len, __ATOMIC_RELAXED);
 	while (at < end) {
 		uint64_t index = daxl_group_of(at);
 		struct daxl_group *group = &space->groups[index];
-		unsigned n = daxl_group_piece(at, end - at), fresh = 0;
+		unsigned n = daxl_group_piece(at, end - at);
 		daxl_blk_t run_end = at + n;
 		bool used;
 
@@ -242,8 +241,11 @@ int daxl_space_mark_shared(struct daxl_space *space, daxl_blk_t blk, daxl_nblk_t
 				continue;
 			}
 			run_end = daxl_bits_next_free(space->bits, at, run_end);
-			fresh = raise_shares(shares, at, (unsigned)(run_end - at));
+			/* Before the counts: who reads 0 does not look at them. */
+			__atomic_fetch_add(&space->shared, run_end - at, __ATOMIC_RELAXED);
+			unsigned fresh = raise_shares(shares, at, (unsigned)(run_end - at));
 			group_shared_add(group, (int32_t)fresh);
+			__atomic_fetch_sub(&space->shared, run_end - at - fresh, __ATOMIC_RELAXED);
 		} else {
 			run_end = daxl_bits_next_used(space->bits, at, run_end);
 			if (daxl_space_avail_sub(space, run_end - at, 0))
@@ -256,14 +258,10 @@ int daxl_space_mark_shared(struct daxl_space *space, daxl_blk_t blk, daxl_nblk_t
 			break;
 		if (!used)
 			daxl_space_count_used(space, (int64_t)(run_end - at));
-		if (run_end - at > fresh)
-			__atomic_fetch_sub(&space->shared, run_end - at - fresh, __ATOMIC_RELAXED);
 		at = run_end;
 	}
-	if (err) {
-		__atomic_fetch_sub(&space->shared, end - at, __ATOMIC_RELAXED);
+	if (err)
 		daxl_space_unref(space, blk, at - blk);
-	}
 	return err;
 }
 
