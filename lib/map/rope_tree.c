@@ -94,12 +94,15 @@ static struct daxl_sums entries_sums(unsigned depth, const struct daxl_entries *
 	return sums;
 }
 
-/* One fresh node, or two evenly filled ones if there are more than limit entries. */
+/*
+ * One fresh node, or two evenly filled ones if there are more than limit entries. An odd one goes to the second: in a map
+ * that grows at its end the first stays as it is, and 32 entries take 576 bytes, 33 take 704.
+ */
 static int emit(struct daxl_edit *edit, unsigned depth, const struct daxl_entries *ents, const struct daxl_sums *sums,
                 unsigned limit, struct daxl_node *out[2], unsigned *ret_count)
 {
 	assert(ents->count >= 1 && ents->count <= 2 * DAXL_NODE_MAX);
-	unsigned first = ents->count <= limit ? ents->count : (ents->count + 1) / 2;
+	unsigned first = ents->count <= limit ? ents->count : ents->count / 2;
 	struct daxl_sums all = sums ? *sums : entries_sums(depth, ents, 0, ents->count);
 	struct daxl_sums here = first == ents->count ? all : entries_sums(depth, ents, 0, first);
 	for (unsigned from = 0, n = 0; from < ents->count; n++) {

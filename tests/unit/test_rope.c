@@ -300,6 +300,20 @@ START_TEST(runs_merge_across_the_edges_of_leaves)
 }
 END_TEST
 
+/* What stays behind the end that grows is half of a full node, and has no room for more than that. */
+START_TEST(a_map_that_grows_at_its_end_keeps_no_spare_room)
+{
+	const uint64_t runs = 3000;
+	struct daxl_node *root = NULL;
+	for (uint64_t i = 0; i < runs; i++)
+		root = set(root, i, mapped(10 + 2 * i, 1));
+	size_t node = daxl_node_size(DAXL_NODE_MAX / 2);
+	uint64_t leaves = runs / (DAXL_NODE_MAX / 2);
+	ck_assert_uint_le(daxl_slab_bytes(slab), (leaves + leaves / (DAXL_NODE_MAX / 2 - 1) + 4) * node);
+	discard(root);
+}
+END_TEST
+
 START_TEST(offsets_beyond_32_bits_work)
 {
 	const uint64_t far = UINT64_C(1) << 40;
@@ -507,6 +521,7 @@ int main(void)
 	tcase_add_test(tcase, collapse_and_insert_at_the_front_touch_one_path);
 	tcase_add_test(tcase, shrinking_block_by_block_gives_every_level_back);
 	tcase_add_test(tcase, runs_merge_across_the_edges_of_leaves);
+	tcase_add_test(tcase, a_map_that_grows_at_its_end_keeps_no_spare_room);
 	tcase_add_test(tcase, offsets_beyond_32_bits_work);
 	tcase_add_test(tcase, maps_beyond_the_last_block_are_refused);
 	tcase_add_test(tcase, a_copy_onto_itself_drops_nothing);
