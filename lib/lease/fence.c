@@ -72,10 +72,12 @@ void daxl_lease_fence(struct daxl_lease *victim)
 	daxl_mutex_lock(&l->rl->mutex);
 	l->fencing = false;
 	uint64_t w = daxl_lw_load(&l->word);
+	bool drains = false;
 
 	/* Return and last unpin meanwhile win. */
 	while (!refused && !daxl_lw_drained(w))
 		if (daxl_lw_swap(&l->word, &w, w | DAXL_LW_FENCED)) {
+			drains = daxl_lw_drains_limbo(w, w | DAXL_LW_FENCED);
 			daxl_lease_over_locked(l, w);
 			daxl_lease_unindex_locked(l);
 			daxl_tally_event(l->rl->domain->tally, DAXL_TALLY_REVOKED_FENCE, 1);
@@ -84,7 +86,7 @@ void daxl_lease_fence(struct daxl_lease *victim)
 	if (refused)
 		l->fence_failed_ns = daxl_now_ns();
 	daxl_mutex_unlock(&l->rl->mutex);
-	if (!refused)
+	if (drains)
 		daxl_lease_drain_limbo(l);
 	daxl_wake_key(l->key);
 	daxl_lease_unref(l);

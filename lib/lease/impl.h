@@ -144,7 +144,7 @@ void daxl_lease_after_return(struct daxl_lease *lease, uint64_t w) DAXL_WAITS;
 void daxl_lease_over_locked(struct daxl_lease *lease, uint64_t old) DAXL_HOLDS(RANGE);
 /* Spans out of the index once nothing waits for them; the range mutex held. */
 void daxl_lease_unindex_locked(struct daxl_lease *lease) DAXL_HOLDS(RANGE);
-/* Puts the limbo holds of a lease that has drained, if there are any. No lock held; a reference or the handle held. */
+/* Puts the limbo holds of a lease, and limbo's reference: for whose step has drained it. No lock held. */
 void daxl_lease_drain_limbo(struct daxl_lease *lease) DAXL_WAITS;
 
 /* What daxl_busy tells about a lease; false when it is in nobody's way any more. Range mutex held. */

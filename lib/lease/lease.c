@@ -189,18 +189,21 @@ DAXL_API int daxl_lease_pin(struct daxl_lease *lease)
 
 static void end(struct daxl_lease *lease);
 
-/* Whether the last pin has just gone of a lease whose blocks in limbo wait for that. */
-static bool drains_limbo(uint64_t w)
+/* The rest of an unpin that has met a lease which is not LIVE; old: the word before. Apart: a plain unpin then needs no stack. */
+static void __attribute__((noinline)) unpinned(struct daxl_lease *lease, uint64_t key, uint64_t old)
 {
-	return (w & DAXL_LW_LIMBO) && (w & DAXL_LW_PINS) == 0 && daxl_lw_drained(w);
-}
+	uint64_t now = old - DAXL_LW_PIN;
 
-/* A reference was taken with the step, for this. */
-static void unpin_limbo(struct daxl_lease *lease, uint64_t key)
-{
-	daxl_lease_drain_limbo(lease);
+	if (now & DAXL_LW_PINS)
+		return;
+	DAXL_HOOK("lease:unpinned");
+	if (daxl_lw_is_last(now)) {
+		end(lease);
+		return;
+	}
+	if (daxl_lw_drains_limbo(old, now))
+		daxl_lease_drain_limbo(lease);
 	daxl_wake_key(key);
-	daxl_lease_unref(lease);
 }
 
 DAXL_API void daxl_lease_unpin(struct daxl_lease *lease)
@@ -208,23 +211,11 @@ DAXL_API void daxl_lease_unpin(struct daxl_lease *lease)
 	if (!lease)
 		return;
 	uint64_t key = lease->key; /* rule 4: before the step */
-	uint64_t w = __atomic_load_n(&lease->word, __ATOMIC_RELAXED), now;
+	uint64_t old = __atomic_fetch_sub(&lease->word, DAXL_LW_PIN, __ATOMIC_SEQ_CST);
 
-	do {
-		assert(w & DAXL_LW_PINS);
-		now = w - DAXL_LW_PIN;
-		if (daxl_unlikely(drains_limbo(now)))
-			now += DAXL_LW_REF;
-	} while (!__atomic_compare_exchange_n(&lease->word, &w, now, true, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
-	if (daxl_likely(!(now & DAXL_LW_NOT_LIVE) || (now & DAXL_LW_PINS)))
-		return;
-	DAXL_HOOK("lease:unpinned");
-	if (drains_limbo(now))
-		unpin_limbo(lease, key);
-	else if (daxl_lw_is_last(now))
-		end(lease);
-	else
-		daxl_wake_key(key);
+	assert(old & DAXL_LW_PINS);
+	if (daxl_unlikely(old & DAXL_LW_NOT_LIVE))
+		unpinned(lease, key, old);
 }
 
 void daxl_lease_ref(struct daxl_lease *lease)
@@ -264,7 +255,6 @@ static void end(struct daxl_lease *lease)
 	const struct daxl_lease_ops *ops = lease->ops;
 	void *file = lease->file;
 
-	daxl_lease_drain_limbo(lease);
 	if (lease->indexed) { /* else it was taken out by who came before in the word, and who waited for it has been woken */
 		daxl_mutex_lock(&rl->mutex);
 		daxl_lease_unindex_locked(lease);

@@ -157,6 +157,15 @@ static void DAXL_HOLDS(RANGE) add_link(struct daxl_lease *lease, struct daxl_lim
 	rl->limbo = link;
 }
 
+/* The word once the lease is led to limbo: with limbo's reference, if its drain is still to come (word.h). */
+static uint64_t in_limbo(uint64_t w)
+{
+	bool first = !(w & DAXL_LW_LIMBO);
+
+	w |= DAXL_LW_LIMBO;
+	return first && daxl_lw_busy(w) ? w + DAXL_LW_REF : w;
+}
+
 /*
  * Revokes the lease, takes the range from it, and, if it is busy, leaves the link with it. Whoever drains it in that moment sees the bit, then needs the range mutex, which is
  * held here, and finds the link.
@@ -169,7 +178,7 @@ static void DAXL_HOLDS(RANGE) make_locked(struct daxl_limbo_links *links, struct
 	do {
 		if (daxl_lw_drained(w))
 			return;
-	} while (!daxl_lw_swap(&l->word, &w, w | DAXL_LW_LIMBO));
+	} while (!daxl_lw_swap(&l->word, &w, in_limbo(w)));
 	if (!(w & DAXL_LW_LIMBO)) {
 		daxl_lease_over_locked(l, w);
 		daxl_tally_event(l->rl->domain->tally, DAXL_TALLY_REVOKED_LIMBO, 1);

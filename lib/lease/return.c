@@ -56,7 +56,7 @@ uint64_t daxl_lease_return_locked(struct daxl_lease *lease)
 void daxl_lease_after_return(struct daxl_lease *lease, uint64_t w)
 {
 	daxl_lease_give_credit(lease);
-	if ((w & DAXL_LW_LIMBO) && !daxl_lw_busy(w))
+	if (daxl_lw_drains_limbo(w & ~DAXL_LW_RETURNED, w))
 		daxl_lease_drain_limbo(lease);
 	daxl_wake_key_looked(lease->key);
 }
@@ -81,8 +81,6 @@ DAXL_API int daxl_lease_return(struct daxl_lease *lease)
 
 void daxl_lease_drain_limbo(struct daxl_lease *lease)
 {
-	if (!(daxl_lw_load(&lease->word) & DAXL_LW_LIMBO))
-		return;
 	daxl_mutex_lock(&lease->rl->mutex);
 	struct daxl_limbo_link *list = lease->limbo, *next;
 	bool told = list && (lease->flags & DAXL_LEASE_QUEUE_EVENTS);
@@ -101,6 +99,7 @@ void daxl_lease_drain_limbo(struct daxl_lease *lease)
 	}
 	if (told)
 		daxl_event_queue(lease->rl->domain, &lease->ev_limbo);
+	daxl_lease_unref(lease);
 }
 
 /* Takes [start, end) out of the spans. spare: for a cut in the middle; *spare is NULL afterwards if it was used. */

@@ -3,7 +3,7 @@
  * The lease word: pin count, references and state in one atomic 64-bit word.
  *
  *   bits 0..31   pins out
- *   bits 32..47  references: collected notices, queued events, running callbacks, a running fence, waits
+ *   bits 32..47  references: collected notices, queued events, running callbacks, a running fence, waits, limbo
  *   bits 48..    state: RECALLED, RETURNED, FENCED, LIMBO; ENDED: the handle is freed
  *
  * The rules, each of which a broken variant of the protocol's model needs:
@@ -13,7 +13,8 @@
  *   4. After the step that gives a pin back, only the wait table is touched, by a key loaded before, unless that step made
  *      {ENDED, no pins, no references} true: then this thread alone unlinks and frees. A handle freed when there is
  *      nobody left, and the index does not have the lease any more either, needs no such step.
- *   5. Whoever will touch the lease later holds a reference.
+ *   5. Whoever will touch the lease later holds a reference. The step that leads a busy lease to limbo takes one, which the
+ *      step that ends its being busy has from it: so that one can be a plain subtraction, and has the lease for the drain.
  *   6. IMPLICIT_PIN is no count but a predicate: busy until RETURNED or FENCED.
  *   7. After a fence pins make nothing busy; after limbo they keep the limbo blocks and hold up U breaks over what is left.
  */
@@ -59,6 +60,12 @@ static inline bool daxl_lw_busy(uint64_t w)
 static inline bool daxl_lw_drained(uint64_t w)
 {
 	return (w & DAXL_LW_OVER) && !daxl_lw_busy(w);
+}
+
+/* Whether the step from old to now drains a lease that was led to limbo: limbo's reference is then the caller's. */
+static inline bool daxl_lw_drains_limbo(uint64_t old, uint64_t now)
+{
+	return (now & DAXL_LW_LIMBO) && daxl_lw_busy(old) && !daxl_lw_busy(now);
 }
 
 static inline bool daxl_lw_is_last(uint64_t w)

@@ -133,18 +133,8 @@ inline limbo_put(b) {
 }
 
 /* --- lease.c, return.c --- */
-inline drain_limbo(l) {
-	assert(!freed[l]);
-	if
-	:: lim[l] ->
-		d_step { !mutex -> k = links[l]; links[l] = 0 }
-		if :: (k & 1) != 0 -> limbo_put(0) :: else fi;
-		if :: (k & 2) != 0 -> limbo_put(1) :: else fi
-	:: else
-	fi
-}
+#define DRAINS_LIMBO(l, was_busy) (lim[l] && was_busy && !BUSY(l))
 inline last_out(l) {
-	drain_limbo(l);
 	if
 	:: indexed[l] ->
 		d_step { !mutex -> indexed[l] = false };
@@ -156,6 +146,16 @@ inline last_out(l) {
 inline unref(l) {
 	d_step { assert(!freed[l] && refs[l] > 0); refs[l]--; last = LAST(l) }
 	if :: last -> last_out(l) :: else fi
+}
+/* For whose step has drained it: limbo's reference is put as well. */
+inline drain_limbo(l) {
+	assert(!freed[l]);
+	d_step { !mutex -> k = links[l]; links[l] = 0 }
+	if :: (k & 1) != 0 -> limbo_put(0) :: else fi;
+	if :: (k & 2) != 0 -> limbo_put(1) :: else fi;
+#ifndef M_LIMBO_NO_REF
+	unref(l)
+#endif
 }
 #define MAP_IS_SEEN(l) (((span[l] & 1) == 0 || seen[l * 2] == map[0]) && ((span[l] & 2) == 0 || seen[l * 2 + 1] == map[1]))
 inline pin(l) {
@@ -176,11 +176,9 @@ inline unpin(l) {
 	dma[l]--;
 	d_step {
 		assert(pins[l] > 0);
+		did = BUSY(l);
 		pins[l]--;
-		dr = (lim[l] && pins[l] == 0 && DRAINED(l));
-#ifndef M_LIMBO_UNPIN_NO_REF
-		if :: dr -> refs[l]++ :: else fi;
-#endif
+		dr = DRAINS_LIMBO(l, did);
 		nl = (NOT_LIVE(l) && pins[l] == 0);
 #ifdef M_WAKE_ONLY_RECALLED
 		nl = nl && rec[l];
@@ -188,16 +186,11 @@ inline unpin(l) {
 		last = LAST(l)
 	}
 	if
-	:: nl && dr ->
+	:: nl && last -> last_out(l)
+	:: nl && !last ->
 #ifndef M_LIMBO_NO_DRAIN_AT_UNPIN
-		drain_limbo(l);
+		if :: dr -> drain_limbo(l) :: else fi;
 #endif
-		wake();
-#ifndef M_LIMBO_UNPIN_NO_REF
-		unref(l)
-#endif
-	:: nl && !dr && last -> last_out(l)
-	:: nl && !dr && !last ->
 #ifdef M_TOUCH_AFTER_UNPIN
 		assert(!freed[l]);
 #endif
@@ -213,6 +206,7 @@ inline do_return(l) {
 	d_step {
 		!mutex;
 		did = !ret[l];
+		last = BUSY(l);
 		if
 		:: did ->
 			ret[l] = true
@@ -220,7 +214,7 @@ inline do_return(l) {
 		fi;
 		nl = BUSY(l);
 		if :: did && !nl -> indexed[l] = false :: else fi;
-		dr = lim[l] && !nl
+		dr = DRAINS_LIMBO(l, last)
 	}
 	if
 	:: did ->
@@ -307,14 +301,15 @@ inline fence(l) {
 	d_step {
 		!mutex;
 		fencing[l] = false;
+		dr = false;
 		if
-		:: did && !DRAINED(l) -> fen[l] = true; indexed[l] = false
+		:: did && !DRAINED(l) -> nl = BUSY(l); fen[l] = true; indexed[l] = false; dr = DRAINS_LIMBO(l, nl)
 		:: did && DRAINED(l)
 		:: else -> failed_for[l] = (since[0] -> 1 : 0) | (since[1] -> 2 : 0)
 		fi
 	}
 #ifndef M_FENCE_NO_DRAIN
-	if :: did -> drain_limbo(l) :: else fi;
+	if :: dr -> drain_limbo(l) :: else fi;
 #endif
 	wake();
 #ifdef M_FENCE_NO_REF
@@ -407,8 +402,12 @@ inline limbo_apply(b) {
 			d_step {
 				assert(!freed[l]);
 				did = !DRAINED(l);
+				last = did && !lim[l];
 				if :: did -> lim[l] = true :: else fi;
-				nl = BUSY(l) || (pins[l] > 0 && !fen[l])
+				nl = BUSY(l);
+#ifndef M_LIMBO_NO_REF
+				if :: last && nl -> refs[l]++ :: else fi
+#endif
 			}
 #ifdef M_LIMBO_LINK_LATE
 			unlock(); lock();
