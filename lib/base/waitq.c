@@ -101,23 +101,35 @@ void daxl_waiter_arm(struct daxl_waiter *waiter)
 	daxl_full_fence();
 }
 
-static bool is_signaled(const struct daxl_waiter *waiter)
-{
-	return __atomic_load_n(&waiter->state, __ATOMIC_SEQ_CST) == SIGNALED;
-}
-
-static bool spin(const struct daxl_waiter *waiter)
+/* Looks until over says yes, or it would have been better to sleep: false. */
+DAXL_INLINE bool spin(bool (*over)(const void *what, uint64_t seen), const void *what, uint64_t seen)
 {
 	uint64_t until = daxl_now_ns() + SPIN_NS;
 
 	do {
 		for (unsigned i = 0; i < LOOKS; i++) {
-			if (is_signaled(waiter))
+			if (over(what, seen))
 				return true;
 			daxl_relax();
 		}
 	} while (daxl_now_ns() < until);
 	return false;
+}
+
+static bool is_changed(const void *word, uint64_t seen)
+{
+	return __atomic_load_n((const uint64_t *)word, __ATOMIC_SEQ_CST) != seen;
+}
+
+bool daxl_word_watch(const uint64_t *word, uint64_t seen)
+{
+	return spin(is_changed, word, seen);
+}
+
+static bool is_signaled(const void *state, uint64_t unused)
+{
+	(void)unused;
+	return __atomic_load_n((const uint32_t *)state, __ATOMIC_SEQ_CST) == SIGNALED;
 }
 
 int daxl_waiter_sleep(struct daxl_waiter *waiter, uint64_t deadline_ns)
@@ -127,18 +139,18 @@ int daxl_waiter_sleep(struct daxl_waiter *waiter, uint64_t deadline_ns)
 	int saved = errno, rc = 0;
 
 	daxl_assert_no_locks();
-	if (spin(waiter))
+	if (spin(is_signaled, &waiter->state, 0))
 		return 0;
 	/* Fails if it is SIGNALED by now. */
 	(void)__atomic_compare_exchange_n(&waiter->state, &armed, ASLEEP, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
-	while (!is_signaled(waiter) && rc == 0)
+	while (!is_signaled(&waiter->state, 0) && rc == 0)
 		/* BITSET: the deadline is a point of CLOCK_MONOTONIC. Signals end the call, not the sleep. */
 		if (syscall(SYS_futex, &waiter->state, FUTEX_WAIT_BITSET_PRIVATE, ASLEEP,
 		            deadline_ns == UINT64_MAX ? NULL : &ts, NULL, FUTEX_BITSET_MATCH_ANY) != 0 &&
 		    errno == ETIMEDOUT)
 			rc = -ETIMEDOUT;
 	errno = saved;
-	return is_signaled(waiter) ? 0 : rc;
+	return is_signaled(&waiter->state, 0) ? 0 : rc;
 }
 
 /* Whether it sleeps, and the kernel is to be told too. */

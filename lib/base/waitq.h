@@ -13,6 +13,7 @@
 #ifndef DAXL_BASE_WAITQ_H
 #define DAXL_BASE_WAITQ_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/role.h"
@@ -39,6 +40,9 @@ void daxl_waiter_remove(struct daxl_waiter *waiter) DAXL_TAKES(BUCKET);
 void daxl_waiter_arm(struct daxl_waiter *waiter);
 /* 0 woken, -ETIMEDOUT once CLOCK_MONOTONIC reached deadline_ns (UINT64_MAX: never). No library lock may be held. */
 int daxl_waiter_sleep(struct daxl_waiter *waiter, uint64_t deadline_ns) DAXL_WAITS;
+
+/* Awake, without a key, for the time that a sleep costs: true as soon as word is not what was seen. */
+bool daxl_word_watch(const uint64_t *word, uint64_t seen) DAXL_WAITS;
 
 /* Wakes every waiter of key. A full barrier precedes; one load when the bucket is empty. */
 void daxl_wake_key(uint64_t key) DAXL_TAKES(BUCKET);

@@ -150,7 +150,7 @@ static int advance(struct daxl_break_handle *h, enum stage *ret_stage)
 			daxl_break_mark_locked(&h->brk, &h->clause, 1, &notices, &returned);
 		h->marked = true;
 	}
-	*ret_stage = !first ? QUEUED : daxl_break_done_locked(&h->brk, &h->clause, 1, false) ? DRAINED : RECALLED;
+	*ret_stage = !first ? QUEUED : daxl_break_late_locked(&h->brk, &h->clause, 1, false) ? RECALLED : DRAINED;
 	daxl_break_unlock(&h->brk);
 	untouch(h);
 	count_step(h, *ret_stage, outer);

@@ -230,8 +230,8 @@ void daxl_break_unlisten(struct daxl_break *brk);
 /* Whether a lease concerned by clause is still to be waited for, judged by one word. */
 bool daxl_clause_waits(const struct daxl_clause *clause, const struct daxl_lease *lease, uint64_t owner)
 	DAXL_HOLDS(RANGE);
-/* Whether nothing concerned is left to wait for. Range mutexes held. */
-bool daxl_break_done_locked(struct daxl_break *brk, const struct daxl_clause *clauses, size_t n, bool limbo)
+/* A lease concerned that is still to be waited for; NULL: there is none. Range mutexes held. */
+struct daxl_lease *daxl_break_late_locked(struct daxl_break *brk, const struct daxl_clause *clauses, size_t n, bool limbo)
 	DAXL_HOLDS(RANGE);
 /*
  * What must be so before anybody is marked: no own pins (-EDEADLK). Range mutexes held. *ret_others: whether there is somebody else to wait for; *ret_own: how many of

@@ -64,6 +64,7 @@ int daxl_break_scan_locked(struct daxl_break *brk, const struct daxl_clause *cla
 struct wait_scan {
 	struct daxl_scan scan;
 	bool limbo;
+	struct daxl_lease *late;
 };
 
 bool daxl_clause_limbo(const struct daxl_clause *clause)
@@ -73,19 +74,23 @@ bool daxl_clause_limbo(const struct daxl_clause *clause)
 
 static int DAXL_HOLDS(RANGE) waits(struct daxl_lease_span *span, void *arg)
 {
-	const struct wait_scan *s = arg;
+	struct wait_scan *s = arg;
 
 	if (!daxl_clause_waits(s->scan.clause, span->lease, s->scan.brk->owner))
 		return 0;
 	/* Accepted under a clause at U, it will be revoked: which is all that one at W waits for. */
-	return !(s->limbo && span->lease->limbo_by == s->scan.brk->id && !s->scan.clause->no_limbo);
+	if (s->limbo && span->lease->limbo_by == s->scan.brk->id && !s->scan.clause->no_limbo)
+		return 0;
+	s->late = span->lease;
+	return 1;
 }
 
-bool daxl_break_done_locked(struct daxl_break *brk, const struct daxl_clause *clauses, size_t n, bool limbo)
+struct daxl_lease *daxl_break_late_locked(struct daxl_break *brk, const struct daxl_clause *clauses, size_t n, bool limbo)
 {
 	struct wait_scan s = { .limbo = limbo };
 
-	return !daxl_break_scan_locked(brk, clauses, n, &s.scan, waits);
+	(void)daxl_break_scan_locked(brk, clauses, n, &s.scan, waits);
+	return s.late;
 }
 
 static int DAXL_HOLDS(RANGE) accept(struct daxl_lease_span *span, void *arg)

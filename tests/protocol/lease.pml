@@ -9,7 +9,7 @@
  * What the code does in one atomic read-modify-write is one d_step here. A scan under the range mutex is one step a lease: the mutex does not stop pins. A wake is one step;
  * that it is not lost between the table's bucket and the sleeper is in waitq.pml. Time is the global now, 0 to 2, and moves whenever it likes.
  *
- * Switches that choose a variant, see README.md: APART, TIMED, ON0, ON1, DEAD, CANCEL, IMPLICIT, COMMIT, PROMPT, LATE_FREE, WITH_B, WITH_C, HOLDWAIT, AGAIN. Switches that begin with M_
+ * Switches that choose a variant, see README.md: APART, TIMED, ON0, ON1, DEAD, CANCEL, IMPLICIT, COMMIT, PROMPT, LATE_FREE, WATCH, WITH_B, WITH_C, HOLDWAIT, AGAIN. Switches that begin with M_
  * make a mutant: each must be found.
  */
 #ifdef WITH_C
@@ -292,6 +292,33 @@ inline look(b) {
 #endif
 }
 
+/* Before a break listens: looks at the word of one that is late, as long as it likes, and again at all. */
+inline watch(b) {
+	lock();
+	victim = NL;
+	FOR(l, NL)
+		if
+		:: d_step { victim == NL && LATE(b, l) && !LAST(l) -> victim = l;
+#ifndef M_WATCH_NO_REF
+				refs[l]++
+#endif
+			}
+		:: else
+		fi
+	ROF(l);
+	unlock();
+	if
+	:: victim < NL ->
+		assert(!freed[victim]);
+#ifndef M_WATCH_NO_REF
+		unref(victim)
+#endif
+	:: else
+	fi;
+	atomic { CLEAR; victim = 0; l = 0 }
+	look(b)
+}
+
 /* --- fence.c --- */
 inline fence(l) {
 	d_step { assert(!freed[l]); fences[l]++; assert(fences[l] == 1) }
@@ -508,6 +535,9 @@ proctype Breaker(byte id) {
 	fi;
 	mark(id);
 	look(id);
+#ifdef WATCH
+	if :: !go -> watch(id) :: else fi;
+#endif
 	if
 	:: !go -> /* wait_done */
 		d_step {

@@ -8,6 +8,7 @@
 
 #include <sched.h>
 
+#include "base/bucket.h"
 #include "base/hook.h"
 
 #define PINNERS 3
@@ -45,6 +46,13 @@ static void nobody_inside(const char *point, void *arg)
 	looks++;
 }
 
+/* Every other lease is kept for longer than a break stays awake, so that some wait awake and some asleep. */
+static void linger(const struct pinner *p)
+{
+	for (uint64_t until = daxl_now_ns() + p->leases % 2 * 20000; daxl_now_ns() < until;)
+		;
+}
+
 static int pin_on(void *arg)
 {
 	struct pinner *p = arg;
@@ -68,6 +76,7 @@ static int pin_on(void *arg)
 				seen = __atomic_load_n(&breaks, __ATOMIC_RELAXED);
 			}
 		}
+		linger(p);
 		p->leases++;
 		holder_end(&h); /* returns it, if the recall did not */
 	}

@@ -225,6 +225,37 @@ START_TEST(the_last_pin_between_scan_and_sleep_wakes)
 }
 END_TEST
 
+static void unpin_and_free_while_watched(const char *point, void *arg)
+{
+	struct four_pins *p = arg;
+
+	if (strcmp(point, "break:watch") != 0)
+		return;
+	daxl_lease_unpin(p->lease);
+	if (ADD(p->looks, 1) == 1)
+		daxl_lease_free(p->lease);
+}
+
+/* P1, and rule 5: awake, a break sees each pin go, and holds the lease meanwhile. */
+START_TEST(a_lease_freed_while_a_break_watches_is_released_after_it)
+{
+	struct daxl_wait w = timed(DAXL_WAIT_FOREVER, DAXL_ON_TIMEOUT_FAIL);
+	struct holder h = { .return_at_once = true };
+	struct four_pins p = { 0 };
+
+	hold(&h, &fa, 0, 10, NULL);
+	for (int i = 0; i < 2; i++)
+		ck_assert_int_eq(daxl_lease_pin(h.lease), 0);
+	p.lease = h.lease;
+	daxl_hook_set(unpin_and_free_while_watched, &p);
+	ck_assert_int_eq(run_break(&fa, 0, 10, DAXL_LEVEL_U, &w), 0);
+	daxl_hook_set(NULL, NULL);
+	ck_assert_int_eq(LOAD(p.looks), 2);
+	ck_assert_int_eq(h.releases, 1);
+	ck_assert_int_eq(fa.refs, 0);
+}
+END_TEST
+
 static int tried;
 static struct holder gate_holder;
 
@@ -991,6 +1022,7 @@ int main(void)
 		clauses_choose_their_leases,
 		a_pin_that_goes_between_scan_and_sleep_is_not_taken_for_all,
 		the_last_pin_between_scan_and_sleep_wakes,
+		a_lease_freed_while_a_break_watches_is_released_after_it,
 		nothing_slips_in_between_the_wait_and_the_change,
 		a_pin_on_the_second_file_is_waited_for_asleep,
 		unpin_against_wait_loses_no_wake_up,

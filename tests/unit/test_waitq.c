@@ -68,6 +68,15 @@ START_TEST(a_sleep_ends_at_its_deadline_and_leaves_errno)
 }
 END_TEST
 
+START_TEST(a_word_is_watched_until_it_changes_or_a_sleep_is_cheaper)
+{
+	uint64_t word = 7;
+
+	ck_assert(!daxl_word_watch(&word, 7));
+	ck_assert(daxl_word_watch(&word, 8));
+}
+END_TEST
+
 START_TEST(another_key_does_not_wake_even_in_the_same_bucket)
 {
 	struct daxl_waiter w;
@@ -212,6 +221,7 @@ int main(void)
 	tcase_add_test(tcase, a_wake_between_look_and_sleep_is_not_lost);
 	tcase_add_test(tcase, arming_forgets_earlier_wakes);
 	tcase_add_test(tcase, a_sleep_ends_at_its_deadline_and_leaves_errno);
+	tcase_add_test(tcase, a_word_is_watched_until_it_changes_or_a_sleep_is_cheaper);
 	tcase_add_test(tcase, another_key_does_not_wake_even_in_the_same_bucket);
 	tcase_add_test(tcase, any_of_several_keys_wakes_and_key_zero_is_ignored);
 	tcase_add_test(tcase, one_key_wakes_all_its_waiters);
