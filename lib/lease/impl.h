@@ -67,6 +67,9 @@ struct daxl_limbo_links {
 	struct daxl_limbo_maker *makers;
 };
 
+/*
+ * Most leases are taken and given back, and nothing else happens to them: what they need comes first, and the last lines are not even filled in for them.
+ */
 struct daxl_lease {
 	/* A cache line of its own: with the word, what pins look at. All but the word is constant from the grant. */
 	uint64_t word; /* word.h */
@@ -92,21 +95,22 @@ struct daxl_lease {
 	/* Downgraded with pins out or while recalled: still WRITE to breaks, until it is over. */
 	bool was_write DAXL_GUARDED(RANGE);
 	bool was_exclusive DAXL_GUARDED(RANGE);   /* the same */
-	uint64_t fence_failed_ns DAXL_GUARDED(RANGE); /* when one last said no; 0: never */
-	uint64_t limbo_by DAXL_GUARDED(RANGE);    /* the id of the break that goes on without it */
-	uint64_t seen DAXL_GUARDED(RANGE);        /* the scan that met it last */
 	/* As granted, less what was returned at its ends. */
 	daxl_fblk_t start DAXL_GUARDED(RANGE), end DAXL_GUARDED(RANGE);
 	struct daxl_lease_span first; /* empty once it is given back */
+	uint64_t seen DAXL_GUARDED(RANGE);        /* the scan that met it last */
+	uint64_t limbo_by DAXL_GUARDED(RANGE);    /* the id of the break that goes on without it */
+	uint64_t fence_failed_ns DAXL_GUARDED(RANGE); /* when one last said no; 0: never */
 	uint64_t deadline_ns DAXL_GUARDED(RANGE);
-	daxl_fblk_t asked_start DAXL_GUARDED(RANGE), asked_end DAXL_GUARDED(RANGE); /* the part asked back */
 	struct daxl_limbo_link *limbo DAXL_GUARDED(RANGE);
-	/* the marking break's, while it holds the notice's reference; the returning break's */
-	struct daxl_lease *notice_next, *returned_next;
-	/* guarded by the events mutex */
-	struct daxl_event_node ev_recall, ev_limbo;
-	/* Of the owner's. */
+	/* From here on nothing is set before it is needed (lease.c). By the marking break: the part asked back; its list, while it holds the notice's reference. */
+	daxl_fblk_t asked_start DAXL_GUARDED(RANGE), asked_end DAXL_GUARDED(RANGE);
+	struct daxl_lease *notice_next;
+	struct daxl_lease *returned_next; /* the returning break's */
+	/* Of the owner's, while RECALLED. */
 	struct daxl_lease *recalled_next DAXL_GUARDED(EVENTS), **recalled_prev DAXL_GUARDED(EVENTS);
+	/* With QUEUE_EVENTS; guarded by the events mutex. */
+	struct daxl_event_node ev_recall, ev_limbo;
 };
 
 _Static_assert(offsetof(struct daxl_lease, owner) + sizeof(uint64_t) == DAXL_CACHE_LINE, "pins look at one cache line");

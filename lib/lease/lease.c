@@ -3,6 +3,7 @@
 #include "lease/lease.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "lease/impl.h"
 
@@ -20,7 +21,7 @@ int daxl_lease_check_opts(const struct daxl_lease_opts *opts)
 	return 0;
 }
 
-int daxl_lease_create(const struct daxl_lease_params *params, struct daxl_lease **ret_lease)
+int DAXL_ALONE daxl_lease_create(const struct daxl_lease_params *params, struct daxl_lease **ret_lease)
 {
 	const struct daxl_lease_opts *opts = params->opts;
 	const struct daxl_domain *domain = params->rl->domain;
@@ -28,26 +29,37 @@ int daxl_lease_create(const struct daxl_lease_params *params, struct daxl_lease 
 
 	if (!lease)
 		return daxl_fail(ENOMEM, "no memory for a lease");
-	*lease = (struct daxl_lease){
-		.word = opts->flags & DAXL_LEASE_IMPLICIT_PIN ? DAXL_LW_IMPLICIT : 0,
-		.key = params->rl->key,
-		.rl = params->rl,
-		.file = params->file,
-		.ops = params->ops,
-		.owner = opts->owner,
-		.recall = opts->recall,
-		.fence = opts->fence,
-		.release = opts->release,
-		.arg = opts->arg,
-		.break_ms = opts->break_ms ? opts->break_ms : domain->break_ms,
-		.mode = (uint8_t)opts->mode,
-		.flags = (uint16_t)(opts->flags & ~(uint32_t)DAXL_LEASE_NOWAIT),
-		.start = params->start,
-		.end = params->end,
-		.first = { .lease = lease, .start = params->start, .end = params->end },
-		.ev_recall = { .kind = DAXL_EVENT_RECALL },
-		.ev_limbo = { .kind = DAXL_EVENT_LIMBO_DRAINED },
-	};
+#ifndef NDEBUG
+	memset(lease, 0xa5, sizeof(*lease)); /* for who relies on what is not set here */
+#endif
+	/* Field by field: the insertion sets the rest of the span and the id, and what only a recall or an event needs is left alone. */
+	lease->word = opts->flags & DAXL_LEASE_IMPLICIT_PIN ? DAXL_LW_IMPLICIT : 0;
+	lease->key = params->rl->key;
+	lease->rl = params->rl;
+	lease->file = params->file;
+	lease->ops = params->ops;
+	lease->generation = 0;
+	lease->owner = opts->owner;
+	lease->recall = opts->recall;
+	lease->fence = opts->fence;
+	lease->release = opts->release;
+	lease->arg = opts->arg;
+	lease->break_ms = opts->break_ms ? opts->break_ms : domain->break_ms;
+	lease->credit = 0;
+	lease->flags = (uint16_t)(opts->flags & ~(uint32_t)DAXL_LEASE_NOWAIT);
+	lease->mode = (uint8_t)opts->mode;
+	lease->reason = lease->level = 0;
+	lease->indexed = lease->fencing = lease->was_write = lease->was_exclusive = false;
+	lease->start = lease->first.start = params->start;
+	lease->end = lease->first.end = params->end;
+	lease->first.lease = lease;
+	lease->first.next_of_lease = NULL;
+	lease->seen = lease->limbo_by = lease->fence_failed_ns = lease->deadline_ns = 0;
+	lease->limbo = NULL;
+	if (opts->flags & DAXL_LEASE_QUEUE_EVENTS) {
+		lease->ev_recall = (struct daxl_event_node){ .kind = DAXL_EVENT_RECALL };
+		lease->ev_limbo = (struct daxl_event_node){ .kind = DAXL_EVENT_LIMBO_DRAINED };
+	}
 	*ret_lease = lease;
 	return 0;
 }
