@@ -34,8 +34,8 @@
 #include "map/rope.h"
 #include "map/slab.h"
 
-/* Entries of a node. Up to 160 is possible: 64 bytes and 24 an inner entry must fit a page of the medium. Tests build
- * with 8 for deep trees. */
+/* Entries of a node: at most as many as a lookup counts at once (rope_lookup.c); and 64 bytes and 24 an inner entry must
+ * fit a page of the medium. Tests build with 8 for deep trees. */
 #ifndef DAXL_NODE_MAX
 #define DAXL_NODE_MAX 64u
 #endif
@@ -224,8 +224,10 @@ static inline void daxl_val_run(uint64_t val, daxl_nblk_t len, struct daxl_run *
 	out->flags = (uint32_t)(val >> 63) | (uint32_t)(val >> 62 & 1) * DAXL_RUN_UNWRITTEN;
 }
 
-/* daxl_rope_lookup without what only some CPUs can; root is not NULL, at inside of it. For tests. */
-void daxl_rope_lookup_narrow(const struct daxl_node *root, daxl_fblk_t at, struct daxl_run *out);
+/* What daxl_rope_lookup does, by kind of CPU, for tests: root is not NULL, at inside of it. NULL: this CPU cannot. */
+#define DAXL_LOOKUP_FORMS 3u
+typedef void daxl_lookup_fn(const struct daxl_node *root, daxl_fblk_t at, struct daxl_run *out);
+daxl_lookup_fn *daxl_rope_lookup_form(unsigned form);
 /*
  * For loading: a published node with room for count entries and nothing in them; the caller fills end[] and val[], then
  * seals it. NULL: no memory.
