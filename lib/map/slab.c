@@ -37,7 +37,7 @@
 #ifdef DAXL_ASAN
 #include <sanitizer/asan_interface.h>
 #define poison(ptr, size) \
-	ASAN_POISON_MEMORY_REGION((char *)(ptr) + sizeof(struct object), (size) - sizeof(struct object))
+	ASAN_POISON_MEMORY_REGION((char *)(ptr) + offsetof(struct object, rest), (size) - offsetof(struct object, rest))
 #define unpoison(ptr, size) ASAN_UNPOISON_MEMORY_REGION(ptr, size)
 #else
 #define poison(ptr, size) ((void)0)
@@ -54,9 +54,11 @@
 #define LARGE_FROM ((size_t)2 << 20)
 
 struct object {
-	struct object *next;  /* in its list */
-	struct object *batch; /* the depot: the next batch's first object */
+	struct object *next;            /* in its list */
+	struct object *batch;           /* the depot: the next batch's first object */
+	struct object *rest[BATCH - 2]; /* the depot: those behind the next, if the size has room for them */
 };
+#define HAS_REST(class) (((class) + 1) * STEP >= sizeof(struct object))
 
 struct magazine {
 	struct object *first;
@@ -155,6 +157,22 @@ static bool DAXL_HOLDS(SLAB) add_chunk(struct daxl_slab *slab)
 	return true;
 }
 
+/*
+ * Asks for all of a batch at once, and for the list of the batch that comes next: it was freed on another CPU, and found by
+ * its links one object after the other would be a cache miss each.
+ */
+static void fetch_batch(struct object *first, size_t size)
+{
+	(void)size;
+	unpoison(first, sizeof(*first));
+	__builtin_prefetch(first->next, 1);
+	for (unsigned i = 0; i < DAXL_ARRAY_LEN(first->rest); i++)
+		__builtin_prefetch(first->rest[i], 1);
+	poison(first, size);
+	__builtin_prefetch(first->batch);
+	__builtin_prefetch((char *)first->batch + DAXL_CACHE_LINE);
+}
+
 /* A list of objects of one size from the depot or a chunk; holds no lock on entry. NULL: no memory. */
 static struct object *depot_take(struct daxl_slab *slab, unsigned class, unsigned *ret_count)
 {
@@ -165,6 +183,8 @@ static struct object *depot_take(struct daxl_slab *slab, unsigned class, unsigne
 	if (list) {
 		slab->depot[class] = list->batch;
 		daxl_mutex_unlock(&slab->depot_lock);
+		if (HAS_REST(class))
+			fetch_batch(list, size);
 		return list;
 	}
 	if ((!slab->chunks || slab->chunks->size - slab->used < size) && !add_chunk(slab)) {
@@ -206,8 +226,7 @@ static bool __attribute__((noinline)) DAXL_HOLDS(SPIN) refill(struct daxl_slab *
 	if (!list)
 		return false;
 	if (mag->first) {
-		/* Others freed into this shard meanwhile: what was taken goes before that. Else it is not walked: the
-		 * batch comes from another CPU, and each object would be a cache miss. */
+		/* Others freed into this shard meanwhile: what was taken goes before that. */
 		struct object *last = list;
 		while (last->next)
 			last = last->next;
@@ -219,11 +238,17 @@ static bool __attribute__((noinline)) DAXL_HOLDS(SPIN) refill(struct daxl_slab *
 }
 
 /* The magazine is full: the batch for the depot. */
-static struct object *__attribute__((noinline)) DAXL_HOLDS(SPIN) take_batch(struct magazine *mag)
+static struct object *__attribute__((noinline)) DAXL_HOLDS(SPIN) take_batch(struct magazine *mag, unsigned class)
 {
-	struct object *batch = mag->first, *last = batch;
-	for (unsigned i = 1; i < BATCH; i++)
+	struct object *batch = mag->first, *last = batch->next;
+	if (HAS_REST(class))
+		unpoison(batch, sizeof(*batch));
+	for (unsigned i = 0; i < BATCH - 2; i++) {
 		last = last->next;
+		if (HAS_REST(class))
+			batch->rest[i] = last;
+	}
+	poison(batch, (class + 1) * (size_t)STEP);
 	mag->first = last->next;
 	mag->count -= BATCH;
 	last->next = NULL;
@@ -270,7 +295,7 @@ void daxl_slab_free(struct daxl_slab *slab, void *ptr, size_t size)
 	mag->count++;
 	add_bytes(shard, -((int64_t)class + 1) * STEP);
 	if (daxl_unlikely(mag->count >= 2 * BATCH))
-		batch = take_batch(mag);
+		batch = take_batch(mag, class);
 	unlock_shard(shard, own);
 	if (daxl_unlikely(batch != NULL))
 		depot_give(slab, class, batch);
