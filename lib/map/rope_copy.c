@@ -8,50 +8,76 @@
 
 #include "map/rope_tree.h"
 
-/* A fresh copy of the whole tree. */
-static int duplicate(struct daxl_edit *edit, const struct daxl_node *root, struct daxl_node **ret_root)
+/* A fresh node to copy node to, whose lines are asked for, to be stored to. NULL: no memory. */
+static struct daxl_node *copy_node(struct daxl_edit *edit, const struct daxl_node *node)
 {
-	struct daxl_node *copy = daxl_tree_node(edit, root->depth, root->count);
+	struct daxl_node *copy = daxl_tree_node(edit, node->depth, node->count);
 	if (!copy)
-		return -ENOMEM;
-	daxl_tree_copy_entries(copy, root);
-	copy->blocks = root->blocks;
-	copy->runs = root->runs;
-	uint64_t *val = daxl_node_vals(copy);
-	for (unsigned i = 0; root->depth != 0 && i < root->count; i++) {
-		struct daxl_node *child;
-		if (i + 1u < root->count)
-			daxl_child_prefetch(root, i + 1);
-		int err = duplicate(edit, daxl_node_child(root, i), &child);
+		return NULL;
+	copy->blocks = node->blocks;
+	copy->runs = node->runs;
+	for (size_t at = DAXL_CACHE_LINE; at < daxl_node_size(copy->cap); at += DAXL_CACHE_LINE)
+		__builtin_prefetch((char *)copy + at, 1);
+	return copy;
+}
+
+/*
+ * Copies of children [from, to), not none, with all below them, as references. What is copied lies in no cache, nor does
+ * what it is copied to: while one child is copied the lines of the next are on their way, from and to.
+ */
+static int copy_children(struct daxl_edit *edit, const struct daxl_node *node, unsigned from, unsigned to, uint64_t *refs)
+{
+	struct daxl_node *next = copy_node(edit, daxl_node_child(node, from));
+	for (unsigned i = from; i < to; i++) {
+		const struct daxl_node *child = daxl_node_child(node, i);
+		struct daxl_node *copy = next;
+		if (!copy)
+			return -ENOMEM;
+		refs[i - from] = daxl_ref_of(copy);
+		if (i + 2 < to)
+			daxl_child_prefetch(node, i + 2);
+		if (i + 1 < to)
+			next = copy_node(edit, daxl_node_child(node, i + 1));
+		daxl_tree_copy_entries(copy, child);
+		int err = child->depth != 0 ? copy_children(edit, child, 0, child->count, daxl_node_vals(copy)) : 0;
 		if (err)
 			return err;
-		val[i] = daxl_ref_of(child);
 	}
-	*ret_root = copy;
 	return 0;
 }
 
-/* Copies of whole children [from, to) as a tree. */
-static int copy_children(struct daxl_edit *edit, const struct daxl_node *node, unsigned from, unsigned to,
-                         struct daxl_node **ret_root)
+/* A fresh copy of the whole tree. */
+static int copy_whole(struct daxl_edit *edit, const struct daxl_node *root, struct daxl_node **ret_root)
 {
+	struct daxl_node *copy = copy_node(edit, root);
+	if (!copy)
+		return -ENOMEM;
+	daxl_tree_copy_entries(copy, root);
+	*ret_root = copy;
+	return root->depth != 0 ? copy_children(edit, root, 0, root->count, daxl_node_vals(copy)) : 0;
+}
+
+/* Copies of whole children [from, to) as a tree; NULL of none. */
+static int copy_part(struct daxl_edit *edit, const struct daxl_node *node, unsigned from, unsigned to,
+                     struct daxl_node **ret_root)
+{
+	uint64_t refs[DAXL_NODE_MAX];
 	struct daxl_entries ents;
-	ents.count = 0;
 	struct daxl_node *out[2] = { NULL, NULL };
 	unsigned made;
+	int err = from < to ? copy_children(edit, node, from, to, refs) : 0;
+	if (err)
+		return err;
+	ents.count = 0;
 	for (unsigned i = from; i < to; i++) {
-		int err = duplicate(edit, daxl_node_child(node, i), &out[0]);
-		if (err)
-			return err;
+		out[0] = daxl_ref_node(refs[i - from]);
 		daxl_entries_add_node(&ents, out[0]);
 	}
-	if (ents.count > 1) {
-		int err = daxl_tree_emit(edit, node->depth, &ents, NULL, out, &made);
-		if (err)
-			return err;
-	}
-	*ret_root = out[0];
-	return 0;
+	if (ents.count > 1)
+		err = daxl_tree_emit(edit, node->depth, &ents, NULL, out, &made);
+	if (!err)
+		*ret_root = out[0];
+	return err;
 }
 
 /* A fresh copy of [from, to), which lies inside root and is not empty. */
@@ -60,7 +86,7 @@ int daxl_tree_copy(struct daxl_edit *edit, const struct daxl_node *root, daxl_nb
 {
 	assert(from < to && to <= daxl_node_len(root));
 	if (from == 0 && to == daxl_node_len(root))
-		return duplicate(edit, root, ret_root);
+		return copy_whole(edit, root, ret_root);
 	unsigned i = daxl_node_search(root, from), j = daxl_node_search(root, to - 1);
 	if (root->depth == 0) {
 		struct daxl_entries ents;
@@ -84,7 +110,7 @@ int daxl_tree_copy(struct daxl_edit *edit, const struct daxl_node *root, daxl_nb
 	int err = daxl_tree_copy(edit, daxl_node_child(root, i), from - i_start, daxl_node_end(root, i) - i_start,
 	                         &left);
 	if (!err)
-		err = copy_children(edit, root, i + 1, j, &mid);
+		err = copy_part(edit, root, i + 1, j, &mid);
 	if (!err)
 		err = daxl_tree_join(edit, left, mid, &left);
 	if (!err)
