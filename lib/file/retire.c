@@ -30,11 +30,6 @@ void daxl_version_free(struct daxl_pool *pool, struct daxl_version *version)
 		daxl_slab_free(pool->slab, version, sizeof(*version));
 }
 
-static void unref_run(daxl_blk_t blk, daxl_nblk_t len, void *arg)
-{
-	struct daxl_pool *pool = arg;
-	daxl_space_unref(pool->space, blk, len);
-}
 
 static void page_gone(daxl_page_t page, daxl_page_t copy, void *arg)
 {
@@ -79,13 +74,16 @@ static void free_all(struct daxl_pool *pool, struct daxl_version *list)
 void daxl_retire_free(struct daxl_pool *pool, struct daxl_version *list)
 {
 	struct daxl_version *last = list;
+	struct daxl_refs refs;
 	daxl_nblk_t blocks = 0;
 
+	daxl_unrefs_begin(&refs, pool->space);
 	for (struct daxl_version *old = list; old != NULL; old = old->retired.next) {
-		daxl_dropped_each_run(&old->retired.dropped, unref_run, pool);
+		daxl_dropped_each_run(&old->retired.dropped, daxl_refs_add, &refs);
 		blocks += old->retired.blocks;
 		last = old;
 	}
+	daxl_refs_end(&refs);
 	if (blocks != 0)
 		daxl_tally_count(pool->tally, DAXL_TALLY_BLOCKS_OUT, -(int64_t)blocks);
 	if (!wait_for_checkpoint(pool, list, last))

@@ -62,6 +62,10 @@ static inline int daxl_rope_walk_short(const struct daxl_node *root, daxl_fblk_t
 	run.len = end - start;
 	return fn(start, &run, arg);
 }
+/* Calls fn for what is mapped in [start, end), in order; blocks that follow each other in the pool are given as one, whatever lies between them
+ * in the file. For who counts blocks: several times as fast as a walk. */
+typedef void (*daxl_blocks_fn)(daxl_blk_t blk, daxl_nblk_t len, void *arg);
+void daxl_rope_each_mapped(const struct daxl_node *root, daxl_fblk_t start, daxl_fblk_t end, daxl_blocks_fn fn, void *arg);
 
 /*
  * What an edit took out of the published rope. The account is exact: every block of the old rope and every block which
@@ -121,9 +125,8 @@ int daxl_edit_copy(struct daxl_edit *edit, daxl_fblk_t at, const struct daxl_nod
  * the ranges do not overlap. Two edits that exchanged share one fate: both are committed or both aborted. */
 int daxl_edit_exchange(struct daxl_edit *a, daxl_fblk_t a_at, struct daxl_edit *b, daxl_fblk_t b_at, daxl_nblk_t len);
 
-/* After the grace period. First the blocks: fn for every dropped block run (subtrees are walked here). */
-void daxl_dropped_each_run(const struct daxl_dropped *dropped, void (*fn)(daxl_blk_t blk, daxl_nblk_t len, void *arg),
-                           void *arg);
+/* After the grace period. First the blocks: fn for all dropped blocks (subtrees are walked here). */
+void daxl_dropped_each_run(const struct daxl_dropped *dropped, daxl_blocks_fn fn, void *arg);
 /* Then the nodes: page_fn (may be NULL) for both media pages (0: none) of each node that had any, then frees all nodes and dropped's own memory. Empties *dropped. */
 void daxl_dropped_free(struct daxl_dropped *dropped, struct daxl_slab *slab,
                        void (*page_fn)(daxl_page_t page, daxl_page_t copy, void *arg), void *arg);

@@ -60,31 +60,13 @@ void daxl_dropped_add_rope(struct daxl_dropped *dropped, struct daxl_node *root)
 	dropped->subtrees = root;
 }
 
-/* Calls fn for every mapped run below node. */
-static void each_run_below(const struct daxl_node *node, void (*fn)(daxl_blk_t blk, daxl_nblk_t len, void *arg),
-                           void *arg)
-{
-	for (unsigned i = 0; i < node->count; i++) {
-		if (node->depth != 0) {
-			if (i + 1u < node->count)
-				daxl_child_prefetch(node, i + 1);
-			if (daxl_node_child(node, i)->blocks != 0)
-				each_run_below(daxl_node_child(node, i), fn, arg);
-		} else if (!daxl_val_is_hole(daxl_node_val(node, i))) {
-			daxl_nblk_t len = daxl_node_end(node, i) - daxl_node_start(node, i);
-			fn(daxl_val_blk(daxl_node_val(node, i)), len, arg);
-		}
-	}
-}
-
 /* Calls fn for every dropped run; the grace period is over. */
-void daxl_dropped_each_run(const struct daxl_dropped *dropped, void (*fn)(daxl_blk_t blk, daxl_nblk_t len, void *arg),
-                           void *arg)
+void daxl_dropped_each_run(const struct daxl_dropped *dropped, daxl_blocks_fn fn, void *arg)
 {
 	for (size_t i = 0; i < dropped->nruns; i++)
 		fn(dropped_runs(dropped)[i].blk, dropped_runs(dropped)[i].len, arg);
 	for (const struct daxl_node *node = dropped->subtrees; node; node = node->next)
-		each_run_below(node, fn, arg);
+		daxl_rope_each_mapped(node, 0, DAXL_FBLK_INF, fn, arg);
 }
 
 static void free_one(struct daxl_slab *slab, struct daxl_node *node,

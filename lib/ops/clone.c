@@ -16,11 +16,7 @@ struct clone_op {
 	uint64_t src_off, dst_off, len; /* bytes; len 0 of a clone: to the source's end */
 	uint64_t n;                     /* bytes, as planned */
 	bool dedupe, same;
-	struct daxl_refs refs;
 	daxl_nblk_t reffed; /* blocks of the source range whose new user is counted: all or none */
-	daxl_fblk_t to_dst;    /* a block's place in the destination less that in the source, mod 2^64 */
-	struct daxl_run there; /* what the destination has from its block there_at on */
-	daxl_fblk_t there_at;
 };
 
 /* The rules of FICLONERANGE and FIDEDUPERANGE against the present sizes. */
@@ -111,88 +107,56 @@ static int compare_run(daxl_fblk_t at, const struct daxl_run *run, void *arg)
 	return 0;
 }
 
-/* How many blocks of what the destination has at its block at c->there speaks of; looked up once for all of a run. */
-static daxl_nblk_t present(struct clone_op *c, daxl_fblk_t at)
-{
-	daxl_fblk_t into = at - c->there_at; /* mod 2^64 */
+struct given {
+	daxl_blk_t there; /* what the destination maps at block 0 of the source, mod 2^64 */
+	daxl_blocks_fn fn;
+	void *arg;
+};
 
-	if (daxl_likely(into < c->there.len))
-		return c->there.len - into;
-	daxl_rope_lookup(c->op.f[1].v->root, at, &c->there);
-	c->there_at = at;
-	return c->there.len;
-}
-
-/* Calls fn as each_given says, for a run that may meet several of the destination's. */
-static void __attribute__((noinline)) each_piece(struct clone_op *c, daxl_fblk_t place, const struct daxl_run *run,
-                                                 void (*fn)(struct clone_op *c, daxl_blk_t blk, daxl_nblk_t len))
+static int given_run(daxl_fblk_t at, const struct daxl_run *run, void *arg)
 {
-	for (daxl_nblk_t i = 0, n; i < run->len; i += n) {
-		n = daxl_min_u64(present(c, place + i), run->len - i);
-		if ((c->there.flags & DAXL_RUN_HOLE) || c->there.blk + (place + i - c->there_at) != run->blk + i)
-			fn(c, run->blk + i, n);
-	}
+	const struct given *given = arg;
+
+	if (!(run->flags & DAXL_RUN_HOLE) && run->blk != given->there + at)
+		given->fn(run->blk, run->len, given->arg);
+	return 0;
 }
 
 /*
- * Calls fn for the pieces of a source run that the destination does not map at that very place already: those are new to it. (A block copied onto
- * its own place changes nothing and gets no further user.) Inlined, since a clone does little else for each run.
+ * Calls fn for what the source maps in the first n blocks of the range and the destination does not map at that very
+ * place already: that is new to it. (A block copied onto its own place changes nothing and gets no further user.)
  */
-DAXL_INLINE void each_given(struct clone_op *c, daxl_fblk_t at, const struct daxl_run *run,
-                            void (*fn)(struct clone_op *c, daxl_blk_t blk, daxl_nblk_t len))
+static void each_given(const struct clone_op *c, daxl_nblk_t n, daxl_blocks_fn fn, void *arg)
 {
-	daxl_fblk_t place = at + c->to_dst, into = place - c->there_at;
+	const struct daxl_node *src = c->op.f[0].v->root, *dst = c->op.f[1].v->root;
+	daxl_fblk_t from = daxl_op_blk_down(&c->op, c->src_off), end = from + n;
+	daxl_fblk_t to_dst = daxl_op_blk_down(&c->op, c->dst_off) - from; /* mod 2^64 */
 
-	if (run->flags & DAXL_RUN_HOLE)
-		return;
-	if ((c->there.flags & DAXL_RUN_HOLE) && into < c->there.len && run->len <= c->there.len - into)
-		fn(c, run->blk, run->len);
-	else
-		each_piece(c, place, run, fn);
-}
+	for (daxl_fblk_t to; from < end; from = to) { /* a run of the destination at a time */
+		struct daxl_run old;
 
-static void ref(struct clone_op *c, daxl_blk_t blk, daxl_nblk_t len)
-{
-	daxl_refs_add(&c->refs, blk, len);
-}
+		daxl_rope_lookup(dst, from + to_dst, &old);
+		to = from + daxl_min_u64(old.len, end - from);
+		if (old.flags & DAXL_RUN_HOLE) {
+			daxl_rope_each_mapped(src, from, to, fn, arg);
+		} else {
+			struct given given = { .there = old.blk - from, .fn = fn, .arg = arg };
 
-static void unref(struct clone_op *c, daxl_blk_t blk, daxl_nblk_t len)
-{
-	daxl_space_unref(c->op.pool->space, blk, len);
-}
-
-static int ref_run(daxl_fblk_t at, const struct daxl_run *run, void *arg)
-{
-	each_given(arg, at, run, ref);
-	return 0;
-}
-
-static int unref_run(daxl_fblk_t at, const struct daxl_run *run, void *arg)
-{
-	each_given(arg, at, run, unref);
-	return 0;
-}
-
-/* Calls fn for the runs of the source's first n blocks of the range. */
-static void each_source_run(struct clone_op *c, daxl_nblk_t n, daxl_run_fn fn)
-{
-	daxl_fblk_t start = daxl_op_blk_down(&c->op, c->src_off);
-
-	c->to_dst = daxl_op_blk_down(&c->op, c->dst_off) - start;
-	c->there = (struct daxl_run){ 0 };
-	c->there_at = 0;
-	(void)daxl_rope_walk(c->op.f[0].v->root, start, start + n, fn, c);
+			(void)daxl_rope_walk(src, from, to, given_run, &given);
+		}
+	}
 }
 
 /* Counts the new user of all that the source range maps. */
 static int ref_source(struct clone_op *c, daxl_nblk_t n)
 {
-	int rc = daxl_refs_begin(&c->refs, c->op.pool->space);
+	struct daxl_refs refs;
+	int rc = daxl_refs_begin(&refs, c->op.pool->space, daxl_min_u64(n, daxl_rope_blocks(c->op.f[0].v->root)));
 
 	if (rc)
 		return rc;
-	each_source_run(c, n, ref_run);
-	daxl_refs_end(&c->refs);
+	each_given(c, n, daxl_refs_add, &refs);
+	daxl_refs_end(&refs);
 	c->reffed = n;
 	return 0;
 }
@@ -200,8 +164,11 @@ static int ref_source(struct clone_op *c, daxl_nblk_t n)
 static void undo_clone(struct daxl_op *op)
 {
 	struct clone_op *c = daxl_container_of(op, struct clone_op, op);
+	struct daxl_refs refs;
 
-	each_source_run(c, c->reffed, unref_run);
+	daxl_unrefs_begin(&refs, op->pool->space);
+	each_given(c, c->reffed, daxl_refs_add, &refs);
+	daxl_refs_end(&refs);
 	c->reffed = 0;
 }
 

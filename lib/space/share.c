@@ -8,6 +8,9 @@
  * a block exactly one frees it. `shared` of the space and of the group tell in one load that nothing is shared; the
  * first is raised before and lowered after the numbers, so it is never 0 while a shared block exists.
  *
+ * Many pieces, of a clone or of what a dead map held, are put in order by group before they are counted: where a file's
+ * blocks lie at random there would be a lock for each, and two threads would pass the groups back and forth.
+ *
  * A number that reached its maximum stays there: the block is lost until the pool is opened again, never freed under
  * somebody.
  */
@@ -16,6 +19,8 @@
 #include "base/error.h"
 #include "base/hook.h"
 #include "space/space_impl.h"
+
+#define PLACES 64u /* of pieces that are counted together: groups, modulo this */
 
 static uint32_t *shares_of(const struct daxl_space *space)
 {
@@ -72,82 +77,53 @@ static void group_shared_add(struct daxl_group *group, int32_t n)
 	__atomic_store_n(&group->shared, group->shared + (uint32_t)n, __ATOMIC_RELAXED);
 }
 
-int daxl_refs_begin(struct daxl_refs *refs, struct daxl_space *space)
+/* A walk over blocks, with the group of the last ones locked, and what it has done so far. */
+struct hold {
+	struct daxl_space *space;
+	uint32_t *shares;
+	struct daxl_group *group;    /* locked, or NULL */
+	unsigned work;               /* blocks since then */
+	daxl_nblk_t fresh;           /* raised: those that became shared */
+	daxl_nblk_t freed, unshared; /* dropped */
+};
+
+static inline void DAXL_UNCHECKED release(struct hold *hold)
 {
-	if (DAXL_FAULT("space.ref"))
-		return daxl_fail(ENOMEM, "no memory to share blocks");
-	*refs = (struct daxl_refs){ .space = space };
-	return need_shares(space, &refs->shares);
+	if (hold->group)
+		daxl_spin_unlock(&hold->group->lock);
+	hold->group = NULL;
 }
 
-/* Lets the group go; its count and the space's are right again. */
-static void DAXL_UNCHECKED refs_unlock(struct daxl_refs *refs)
+/* Locks the group, if that is not the one that is locked; others get their turn now and then. */
+static inline struct daxl_group *DAXL_UNCHECKED hold_group(struct hold *hold, daxl_blk_t blk)
 {
-	struct daxl_group *group = refs->group;
+	struct daxl_group *group = &hold->space->groups[daxl_group_of(blk)];
 
-	if (!group)
-		return;
-	group_shared_add(group, (int32_t)refs->fresh);
-	daxl_spin_unlock(&group->lock);
-	if (refs->fresh != DAXL_GROUP_BLOCKS)
-		__atomic_fetch_sub(&refs->space->shared, DAXL_GROUP_BLOCKS - refs->fresh, __ATOMIC_RELAXED);
-	refs->group = NULL;
-	refs->fresh = 0;
+	if (group != hold->group || hold->work >= DAXL_GROUP_BLOCKS) {
+		release(hold);
+		daxl_spin_lock(&group->lock);
+		hold->group = group;
+		hold->work = 0;
+	}
+	return group;
 }
 
-/* The space counts all of the group as shared until it is known how many are: it must never be too few. */
-static void DAXL_UNCHECKED refs_lock(struct daxl_refs *refs, struct daxl_group *group)
+/* One more reference on each of the blocks. The space counts them as shared already. */
+static inline void raise(struct hold *hold, daxl_blk_t blk, daxl_nblk_t len)
 {
-	refs_unlock(refs);
-	__atomic_fetch_add(&refs->space->shared, DAXL_GROUP_BLOCKS, __ATOMIC_RELAXED);
-	daxl_spin_lock(&group->lock);
-	refs->group = group;
-}
-
-/* The next group's blocks, or those of several. */
-static void __attribute__((noinline)) refs_add_slow(struct daxl_refs *refs, daxl_blk_t blk, daxl_nblk_t len)
-{
-	struct daxl_space *space = refs->space;
-
+	assert(daxl_space_inside(hold->space, blk, len));
 	while (len) {
-		struct daxl_group *group = &space->groups[daxl_group_of(blk)];
-		unsigned n = daxl_group_piece(blk, len);
+		unsigned n = len == 1 ? 1 : daxl_group_piece(blk, len), fresh;
+		struct daxl_group *group = hold_group(hold, blk);
 
-		if (group != refs->group)
-			refs_lock(refs, group);
-		assert(daxl_bits_next_free(space->bits, blk, blk + n) == blk + n);
-		refs->fresh += raise_shares(refs->shares, blk, n);
+		assert(daxl_bits_next_free(hold->space->bits, blk, blk + n) == blk + n);
+		fresh = raise_shares(hold->shares, blk, n);
+		group_shared_add(group, (int32_t)fresh);
+		hold->fresh += fresh;
+		hold->work += n;
 		blk += n;
 		len -= n;
 	}
-}
-
-void daxl_refs_add(struct daxl_refs *refs, daxl_blk_t blk, daxl_nblk_t len)
-{
-	assert(daxl_space_inside(refs->space, blk, len));
-	if (len == 1 && &refs->space->groups[daxl_group_of(blk)] == refs->group) {
-		assert(daxl_space_bit(refs->space, blk));
-		refs->fresh += raise_shares(refs->shares, blk, 1);
-	} else {
-		refs_add_slow(refs, blk, len);
-	}
-}
-
-void daxl_refs_end(struct daxl_refs *refs)
-{
-	refs_unlock(refs);
-}
-
-int daxl_space_ref(struct daxl_space *space, daxl_blk_t blk, daxl_nblk_t len)
-{
-	struct daxl_refs refs;
-	int err = daxl_refs_begin(&refs, space);
-
-	if (err)
-		return err;
-	daxl_refs_add(&refs, blk, len);
-	daxl_refs_end(&refs);
-	return 0;
 }
 
 /*
@@ -179,38 +155,151 @@ static unsigned DAXL_HOLDS(SPIN) drop_shared(struct daxl_space *space, uint32_t 
 	return freed;
 }
 
-void daxl_space_unref(struct daxl_space *space, daxl_blk_t blk, daxl_nblk_t len)
+/* One reference less on each of the blocks. */
+static inline void DAXL_UNCHECKED drop(struct hold *hold, daxl_blk_t blk, daxl_nblk_t len)
 {
-	uint32_t *shares = shares_of(space);
-	daxl_nblk_t freed = 0, unshared = 0;
-
-	assert(daxl_space_inside(space, blk, len));
+	assert(daxl_space_inside(hold->space, blk, len));
 	while (len) {
-		unsigned n = daxl_group_piece(blk, len), cleared = 0;
-		uint64_t index = daxl_group_of(blk);
-		struct daxl_group *group = &space->groups[index];
+		unsigned n = daxl_group_piece(blk, len), cleared;
+		struct daxl_group *group = hold_group(hold, blk);
 
-		daxl_spin_lock(&group->lock);
 		if (daxl_likely(group->shared == 0)) {
-			daxl_group_give(space, index, daxl_group_offset(blk), n);
-			freed += n;
+			daxl_group_give(hold->space, daxl_group_of(blk), daxl_group_offset(blk), n);
+			hold->freed += n;
 		} else {
-			if (!shares) /* shared for the first time since this call began */
-				shares = shares_of(space);
-			freed += drop_shared(space, shares, blk, n, &cleared);
+			if (!hold->shares) /* shared for the first time since this began */
+				hold->shares = shares_of(hold->space);
+			hold->freed += drop_shared(hold->space, hold->shares, blk, n, &cleared);
 			group_shared_add(group, -(int32_t)cleared);
+			hold->unshared += cleared;
 		}
-		daxl_spin_unlock(&group->lock);
-		unshared += cleared;
+		hold->work += n;
 		blk += n;
 		len -= n;
 	}
-	if (unshared)
-		__atomic_fetch_sub(&space->shared, unshared, __ATOMIC_RELAXED);
-	if (freed) {
-		daxl_space_count_used(space, -(int64_t)freed);
-		daxl_space_avail_add(space, freed);
+}
+
+/* Counts what was dropped; no group is locked. */
+static inline void settle_drops(const struct hold *hold)
+{
+	if (hold->unshared)
+		__atomic_fetch_sub(&hold->space->shared, hold->unshared, __ATOMIC_RELAXED);
+	if (hold->freed) {
+		daxl_space_count_used(hold->space, -(int64_t)hold->freed);
+		daxl_space_avail_add(hold->space, hold->freed);
 	}
+}
+
+int daxl_space_ref(struct daxl_space *space, daxl_blk_t blk, daxl_nblk_t len)
+{
+	struct hold hold = { .space = space };
+	int err = DAXL_FAULT("space.ref") ? daxl_fail(ENOMEM, "no memory to share blocks") : need_shares(space, &hold.shares);
+
+	if (err)
+		return err;
+	__atomic_fetch_add(&space->shared, len, __ATOMIC_RELAXED);
+	raise(&hold, blk, len);
+	release(&hold);
+	if (hold.fresh != len)
+		__atomic_fetch_sub(&space->shared, len - hold.fresh, __ATOMIC_RELAXED);
+	return 0;
+}
+
+void daxl_space_unref(struct daxl_space *space, daxl_blk_t blk, daxl_nblk_t len)
+{
+	struct hold hold = { .space = space, .shares = shares_of(space) };
+
+	drop(&hold, blk, len);
+	release(&hold);
+	settle_drops(&hold);
+}
+
+int daxl_refs_begin(struct daxl_refs *refs, struct daxl_space *space, daxl_nblk_t most)
+{
+	int err = DAXL_FAULT("space.ref") ? daxl_fail(ENOMEM, "no memory to share blocks") : need_shares(space, &refs->shares);
+
+	if (err)
+		return err;
+	__atomic_fetch_add(&space->shared, most, __ATOMIC_RELAXED);
+	refs->space = space;
+	refs->drop = false;
+	refs->unfound = most;
+	refs->n = 0;
+	return 0;
+}
+
+void daxl_unrefs_begin(struct daxl_refs *refs, struct daxl_space *space)
+{
+	refs->space = space;
+	refs->shares = shares_of(space);
+	refs->drop = true;
+	refs->unfound = 0;
+	refs->n = 0;
+}
+
+/* Where a piece lies, roughly: pieces of one group are equal. */
+static inline unsigned place_of(const struct daxl_blkrun *piece)
+{
+	return (unsigned)daxl_group_of(piece->blk) % PLACES;
+}
+
+/* The order in which the pieces lie in the pool, roughly; their numbers are on their way into the caches. */
+static void sort_pieces(const struct daxl_refs *refs, uint16_t order[DAXL_REFS_MAX])
+{
+	uint16_t end[PLACES] = { 0 };
+	unsigned sum = 0;
+
+	for (unsigned i = 0; i < refs->n; i++)
+		end[place_of(&refs->piece[i])]++;
+	for (unsigned place = 0; place < PLACES; place++) {
+		unsigned n = end[place];
+
+		end[place] = (uint16_t)sum;
+		sum += n;
+	}
+	for (unsigned i = 0; i < refs->n; i++) {
+		order[end[place_of(&refs->piece[i])]++] = (uint16_t)i;
+		if (refs->shares)
+			__builtin_prefetch(&refs->shares[refs->piece[i].blk], 1);
+	}
+}
+
+/* Counts the pieces that have come together. */
+static void __attribute__((noinline)) count_pieces(struct daxl_refs *refs)
+{
+	struct hold hold = { .space = refs->space, .shares = refs->shares };
+	uint16_t order[DAXL_REFS_MAX];
+
+	sort_pieces(refs, order);
+	for (unsigned i = 0; i < refs->n; i++) {
+		const struct daxl_blkrun *piece = &refs->piece[order[i]];
+
+		if (refs->drop)
+			drop(&hold, piece->blk, piece->len);
+		else
+			raise(&hold, piece->blk, piece->len);
+	}
+	release(&hold);
+	refs->unfound -= hold.fresh;
+	settle_drops(&hold);
+	refs->n = 0;
+}
+
+void daxl_refs_add(daxl_blk_t blk, daxl_nblk_t len, void *to)
+{
+	struct daxl_refs *refs = to;
+
+	if (refs->n == DAXL_REFS_MAX)
+		count_pieces(refs);
+	refs->piece[refs->n++] = (struct daxl_blkrun){ blk, len };
+}
+
+void daxl_refs_end(struct daxl_refs *refs)
+{
+	if (refs->n)
+		count_pieces(refs);
+	if (refs->unfound)
+		__atomic_fetch_sub(&refs->space->shared, refs->unfound, __ATOMIC_RELAXED);
 }
 
 int daxl_space_mark_shared(struct daxl_space *space, daxl_blk_t blk, daxl_nblk_t len)

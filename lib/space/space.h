@@ -77,22 +77,25 @@ bool daxl_space_take_aligned(struct daxl_space *space, daxl_nblk_t want, daxl_nb
 
 /* One more reference on each block (a clone, a limbo list). -ENOMEM: none counted. */
 int daxl_space_ref(struct daxl_space *space, daxl_blk_t blk, daxl_nblk_t len) DAXL_TAKES(SPACE);
+/* One reference less on each block; those without any become free. */
+void daxl_space_unref(struct daxl_space *space, daxl_blk_t blk, daxl_nblk_t len) DAXL_TAKES(SPIN);
 /*
- * The same for many runs, in one go: a group stays locked from one run to the next in it. Between begin, which may fail
- * (-ENOMEM), and end nothing else of the space may be called.
+ * The same two for many pieces in one go: a reference more on each of at most `most` blocks, or one less. Begin, add, add
+ * .., end; it is done when it has ended. Only the first can fail (-ENOMEM), and has counted nothing then.
  */
-struct daxl_group;
+#define DAXL_REFS_MAX 512u
 struct daxl_refs {
 	struct daxl_space *space;
 	uint32_t *shares;
-	struct daxl_group *group; /* locked, or NULL */
-	unsigned fresh;           /* of its blocks, those that became shared */
+	bool drop;
+	unsigned n;          /* pieces that are not counted yet */
+	daxl_nblk_t unfound; /* counted as shared by the space, and not found to be so far: it must never be too few */
+	struct daxl_blkrun piece[DAXL_REFS_MAX];
 };
-int daxl_refs_begin(struct daxl_refs *refs, struct daxl_space *space) DAXL_TAKES(SPACE);
-void daxl_refs_add(struct daxl_refs *refs, daxl_blk_t blk, daxl_nblk_t len);
-void daxl_refs_end(struct daxl_refs *refs);
-/* One reference less on each block; those without any become free. */
-void daxl_space_unref(struct daxl_space *space, daxl_blk_t blk, daxl_nblk_t len) DAXL_TAKES(SPIN);
+int daxl_refs_begin(struct daxl_refs *refs, struct daxl_space *space, daxl_nblk_t most) DAXL_TAKES(SPACE);
+void daxl_unrefs_begin(struct daxl_refs *refs, struct daxl_space *space);
+void daxl_refs_add(daxl_blk_t blk, daxl_nblk_t len, void *refs) DAXL_TAKES(SPIN); /* as walks of a map call it */
+void daxl_refs_end(struct daxl_refs *refs) DAXL_TAKES(SPIN);
 /*
  * Whether blk has more than one reference; *ret_len (may be NULL): for how many of len blocks from blk the answer is
  * the same. Cheap (one load) while nothing in the pool is shared.
