@@ -30,7 +30,6 @@ void daxl_version_free(struct daxl_pool *pool, struct daxl_version *version)
 		daxl_slab_free(pool->slab, version, sizeof(*version));
 }
 
-
 static void page_gone(daxl_page_t page, daxl_page_t copy, void *arg)
 {
 	daxl_ckpt_page_retired(arg, page, copy);
