@@ -76,6 +76,7 @@ void daxl_retire_free(struct daxl_pool *pool, struct daxl_version *list)
 	struct daxl_refs refs;
 	daxl_nblk_t blocks = 0;
 
+	assert(list);
 	daxl_unrefs_begin(&refs, pool->space);
 	for (struct daxl_version *old = list; old != NULL; old = old->retired.next) {
 		daxl_dropped_each_run(&old->retired.dropped, daxl_refs_add, &refs);
