@@ -67,13 +67,16 @@ int daxl_op_take(struct daxl_op *op, daxl_nblk_t want, daxl_blk_t hint, struct d
 int daxl_op_settle(struct daxl_op *op)
 {
 	const struct daxl_pending *p = &op->pending;
-	struct daxl_edit *edit = &op->f[p->part].change.edit;
 	enum daxl_pending_kind kind = p->kind;
+
+	if (kind == DAXL_PENDING_NONE) /* the rest is undefined */
+		return 0;
+	struct daxl_edit *edit = &op->f[p->part].change.edit;
 
 	op->pending.kind = DAXL_PENDING_NONE;
 	switch (kind) {
 	case DAXL_PENDING_NONE:
-		return 0;
+		break;
 	case DAXL_PENDING_SET:
 		return daxl_edit_set(edit, p->at, &p->run);
 	case DAXL_PENDING_CONVERT:

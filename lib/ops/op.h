@@ -52,7 +52,7 @@ struct daxl_pending {
 	enum daxl_pending_kind kind;
 	unsigned part;
 	daxl_fblk_t at;
-	struct daxl_run run; /* CUT: undefined; all but SET: len is all that counts */
+	struct daxl_run run; /* SET: all of it; CUT: nothing; else its len */
 };
 
 struct daxl_zeroes {
