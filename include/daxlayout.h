@@ -17,7 +17,8 @@
  * Threads. Every function may be called from any number of threads at once, on one handle too, and threads are not
  * registered. The exception is the end of a handle: no other call may be using a handle while it is closed or freed
  * (unpinning a lease is always allowed, once per pin). Nothing here may be called from a signal handler. After
- * fork() the child may only call exec.
+ * fork() the child may only call exec. A pool open for writing has a thread of its own, with all signals blocked, which
+ * sleeps while nothing changes.
  *
  * Waiting. Each function says which of these it is:
  *   wait-free    a bounded number of steps, whatever other threads do

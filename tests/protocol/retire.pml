@@ -1,19 +1,22 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Freed blocks and those who may still reach them: lib/file/retire.c, lib/space/limbo.c. Two operations replace a file's block one after the other, each hands the old one to the retiring
- * side; one grace period after the other, each for a batch. A reader copies from a block inside a read section. The first block is pinned, too, and went to limbo: what is pinned
- * is not covered by grace periods, and what is read is not covered by the pin. Somebody short of blocks waits for frees.
+ * Freed blocks and those who may still reach them: lib/file/reclaim.c, lib/file/retire.c, lib/space/limbo.c. Two operations replace a file's block one after the other, each hands the old
+ * one to the pool's thread, which sleeps while there is none; one grace period after the other, each for a batch. A reader copies from a block inside a read section. The first block is
+ * pinned, too, and went to limbo: what is pinned is not covered by grace periods, and what is read is not covered by the pin. Somebody short of blocks waits for frees. In the end the
+ * thread is stopped.
  *
- * Promised: a block is free only when neither reader nor device reaches it (L1), each is freed once, none is left behind, and who has waited for frees finds free what was retired before.
+ * Promised: a block is free only when neither reader nor device reaches it (L1), each is freed once, none is left behind, nobody waits for ever, and who has waited for frees finds free
+ * what was retired before.
  */
-#define NULL 0
-#define NOTHING 9 /* the mark: a grace period is under way, nothing waits for the next */
+#define ASLEEP 0
+#define AWAKE 9      /* the thread is, and nothing waits */
 byte map;            /* the file's block: 0, 1, 2 */
 byte ref[3];         /* what refers to it: file, limbo */
-byte list, grace;    /* the newest that waits; the batch whose grace period is under way. Block n is n + 1 here */
+byte list;           /* ASLEEP, AWAKE, or the newest that waits. Block n is n + 1 here */
 byte next[4];
 byte rounds;
-bool queued;         /* the callback has been given to RCU */
+bool signaled, done; /* of the thread's waiter, and of the one that waits for frees */
+bool stop;
 bool reading, pinned = true;
 byte reads;          /* sections begun */
 byte at;             /* the reader's block */
@@ -56,17 +59,17 @@ proctype Operation() {
 	do
 	:: true ->
 		head = list;
-		next[old + 1] = (head == NOTHING -> NULL : head);
+		next[old + 1] = (head == AWAKE -> 0 : head);
 		first = false;
 		if
-		:: d_step { list == head -> list = (head == NULL -> NOTHING : old + 1); first = true }
+		:: d_step { list == head -> list = old + 1; first = true }
 		:: else
 		fi;
 		if :: first -> break :: else fi
 	od;
 	retired = retired | (1 << old);
 	if
-	:: head == NULL -> grace = old + 1; queued = true
+	:: head == ASLEEP -> signaled = true
 	:: else
 	fi;
 	if
@@ -85,7 +88,7 @@ inline free_batch() {
 	rounds++;
 #endif
 	do
-	:: l != NULL -> b = l - 1; l = next[l]; put(b)
+	:: l != 0 -> b = l - 1; l = next[l]; put(b)
 	:: else -> break
 	od;
 #ifndef M_ROUND_COUNTED_FIRST
@@ -93,42 +96,62 @@ inline free_batch() {
 #endif
 }
 
-proctype Worker() {
-	byte l, b, g;
-	bool idle;
-
+/* From being woken until it may sleep again. When it dozes or naps it only takes longer. */
+inline rounds_until_idle() {
+	idle = false;
+	first = true;
 	do
-	:: atomic { queued -> queued = false };
-		grace_period();
-		l = grace;
-		free_batch();
-		/* What came meanwhile gets a grace period here, as often as the worker cares to. */
-		do
-		:: true ->
+	:: !idle ->
 #ifdef M_LIST_READ_THEN_CLEARED
-			l = list;
-			list = NOTHING;
+		l = list;
+		list = AWAKE;
 #else
-			atomic { l = list; list = NOTHING }
-#endif
-			if :: l == NOTHING -> break :: else fi;
-#ifndef M_NEXT_BATCH_AT_ONCE
-			grace_period();
-#endif
-			free_batch()
-		:: break
-		od;
-#ifdef M_IDLE_WITHOUT_A_LOOK
-		list = NULL;
-		idle = true;
-#else
-		atomic { idle = (list == NOTHING); if :: idle -> list = NULL :: else fi }
+		atomic { l = list; list = AWAKE };
 #endif
 		if
-		:: idle
-		:: else -> atomic { grace = list; list = NOTHING }; queued = true
+		:: l != AWAKE ->
+#ifdef M_NEXT_BATCH_AT_ONCE
+			if :: first -> grace_period() :: else fi;
+#else
+			grace_period();
+#endif
+			first = false;
+			free_batch();
+			done = true
+		:: else ->
+			done = true;
+#ifdef M_IDLE_WITHOUT_A_LOOK
+			list = ASLEEP;
+			idle = true
+#else
+			atomic { if :: list == AWAKE -> list = ASLEEP; idle = true :: else fi }
+#endif
 		fi
-	:: timeout -> break
+	:: else -> break
+	od;
+#ifndef M_SLEEPS_WITHOUT_A_WORD
+	done = true
+#endif
+}
+
+proctype Thread() {
+	byte l, b, g;
+	bool idle, first;
+
+	do
+	:: true ->
+#ifndef M_ARMED_AFTER_THE_LOOK
+		signaled = false;
+#endif
+		if
+		:: list != ASLEEP -> rounds_until_idle()
+		:: list == ASLEEP && stop -> break
+		:: list == ASLEEP && !stop ->
+#ifdef M_ARMED_AFTER_THE_LOOK
+			signaled = false;
+#endif
+			signaled
+		fi
 	od
 }
 
@@ -145,17 +168,28 @@ proctype Short() {
 
 	before = retired;
 	begun = rounds;
+	signaled = true; /* it is not to doze */
+	do
+	:: true ->
+		done = false;
+		if
 #ifdef M_ONE_ROUND
-	(list == NULL || rounds - begun >= 1);
+		:: list == ASLEEP || rounds - begun >= 1 -> break
 #else
-	(list == NULL || rounds - begun >= 2);
+		:: list == ASLEEP || rounds - begun >= 2 -> break
 #endif
+		:: else -> done
+		fi
+	od;
 	assert((before & 1) == 0 || ref[0] == 0 || pinned || ref[0] == 1);
 	assert((before & 2) == 0 || ref[1] == 0)
 }
 
 init {
-	atomic { ref[0] = 1; at = 3; run Operation(); run Operation(); run Worker(); run Reader(); run Short() }
+	atomic { ref[0] = 1; at = 3; run Thread(); run Operation(); run Operation(); run Reader(); run Short() }
+	(_nr_pr == 2);
+	stop = true;
+	signaled = true;
 	(_nr_pr == 1);
-	assert(list == NULL && !queued && ref[0] == 0 && ref[1] == 0 && ref[2] == 1)
+	assert(list == ASLEEP && ref[0] == 0 && ref[1] == 0 && ref[2] == 1)
 }
