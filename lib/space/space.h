@@ -94,7 +94,7 @@ struct daxl_refs {
 };
 int daxl_refs_begin(struct daxl_refs *refs, struct daxl_space *space, daxl_nblk_t most) DAXL_TAKES(SPACE);
 void daxl_unrefs_begin(struct daxl_refs *refs, struct daxl_space *space);
-void daxl_refs_add(daxl_blk_t blk, daxl_nblk_t len, void *refs) DAXL_TAKES(SPIN); /* as walks of a map call it */
+void daxl_refs_add(daxl_blk_t blk, daxl_nblk_t len, void *to) DAXL_TAKES(SPIN); /* to the struct daxl_refs; as walks of a map call it */
 void daxl_refs_end(struct daxl_refs *refs) DAXL_TAKES(SPIN);
 /*
  * Whether blk has more than one reference; *ret_len (may be NULL): for how many of len blocks from blk the answer is
