@@ -8,9 +8,7 @@ void daxl_spin_wait(const uint32_t *lock)
 {
 	for (unsigned round = 0; __atomic_load_n(lock, __ATOMIC_RELAXED) != 0; round++) {
 		if (round < 100) {
-#if defined(__x86_64__) || defined(__i386__)
-			__builtin_ia32_pause();
-#endif
+			daxl_relax();
 		} else if (round < 200) {
 			sched_yield();
 		} else {

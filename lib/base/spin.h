@@ -12,6 +12,14 @@
 #include "base/compiler.h"
 #include "base/role.h"
 
+/* Between two looks at what another thread will change. */
+static inline void daxl_relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	__builtin_ia32_pause();
+#endif
+}
+
 /* Returns when the lock was seen free: the slow half of daxl_spin_lock. */
 void daxl_spin_wait(const uint32_t *lock);
 

@@ -14,6 +14,7 @@
 #include "base/bucket.h"
 #include "base/compiler.h"
 #include "base/lock.h"
+#include "base/spin.h"
 
 #define BUCKETS 256u
 #define SPIN_NS 4000u /* about what a sleep and its end cost: what comes sooner is waited for awake */
@@ -35,13 +36,6 @@ static void init_table(void)
 {
 	for (unsigned i = 0; i < BUCKETS; i++)
 		daxl_mutex_init(&table[i].mutex, DAXL_RANK_BUCKET);
-}
-
-static inline void daxl_relax(void)
-{
-#if defined(__x86_64__)
-	__builtin_ia32_pause();
-#endif
 }
 
 static struct bucket *bucket_of(uint64_t key)

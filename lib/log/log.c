@@ -36,6 +36,7 @@
 
 #include "base/error.h"
 #include "base/hook.h"
+#include "base/spin.h"
 #include "log/record.h"
 
 #define CLOSED (UINT64_C(1) << 63)
@@ -178,9 +179,7 @@ static void wait_until(struct daxl_log *log, ready_fn ready, uint64_t arg)
 	for (unsigned i = 0; i < SPINS; i++) {
 		if (ready(log, arg))
 			return;
-#if defined(__x86_64__) || defined(__i386__)
-		__builtin_ia32_pause();
-#endif
+		daxl_relax();
 	}
 
 	int saved = errno;
