@@ -7,6 +7,8 @@
 
 #include "lease/impl.h"
 
+#define WATCH_NS UINT64_C(20000)
+
 int daxl_break_init(struct daxl_break *brk, struct daxl_domain *domain, const struct daxl_wait *wait,
                     const struct daxl_wait *def, uint32_t reason, bool limbo_ok)
 {
@@ -107,12 +109,14 @@ static bool done(struct daxl_break *brk, const struct daxl_clause *clauses, size
 }
 
 /*
- * Most are soon back. So a break first looks at the very words that returns and unpins change, and is told by one cache line; only when a lease takes longer than a sleep costs
- * does it listen. True: nothing is left to wait for.
+ * Most are soon back. So a break first looks at the very words that returns and unpins change, and is told by one cache line; only when a lease takes longer than a sleep costs,
+ * or pins come back for longer than WATCH_NS, does it listen, and look at its deadline. True: nothing is left to wait for.
  */
-static bool watch(struct daxl_break *brk, const struct daxl_clause *clauses, size_t n)
+static bool watch(struct daxl_break *brk, const struct daxl_clause *clauses, size_t n, uint64_t started_ns)
 {
-	for (;;) {
+	uint64_t until = daxl_min_u64(brk->deadline_ns, started_ns + WATCH_NS);
+
+	do {
 		daxl_break_lock(brk);
 		struct daxl_lease *late = daxl_break_late_locked(brk, clauses, n, brk->limbo);
 		uint64_t w = late ? daxl_lw_load(&late->word) : 0;
@@ -129,7 +133,8 @@ static bool watch(struct daxl_break *brk, const struct daxl_clause *clauses, siz
 		daxl_lease_unref(late);
 		if (!changed)
 			return false;
-	}
+	} while (daxl_now_ns() < until);
+	return false;
 }
 
 /* Sleeps until everything concerned is given back and drained, or the time is over and there is an answer. */
@@ -174,7 +179,7 @@ static int wait_done(struct daxl_break *brk, const struct daxl_clause *clauses, 
 
 	daxl_toll.waits = true;
 	daxl_break_start_clock(brk);
-	int rc = watch(brk, clauses, n) ? 0 : sleep_until_done(brk, clauses, n);
+	int rc = watch(brk, clauses, n, started_ns) ? 0 : sleep_until_done(brk, clauses, n);
 
 	daxl_tally_time(brk->domain->tally, DAXL_HISTOGRAM_BREAK_WAIT, daxl_now_ns() - started_ns);
 	DAXL_HOOK("break:after-wait");
